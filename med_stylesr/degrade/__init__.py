@@ -1,0 +1,1 @@
+"""Low-dose and low-resolution simulation: projector, dose, resolution, learned degradation."""

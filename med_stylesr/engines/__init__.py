@@ -1,0 +1,1 @@
+"""Trainers and handlers on MONAI's engines."""

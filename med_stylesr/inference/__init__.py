@@ -1,0 +1,1 @@
+"""Running a trained bundle on volumes: `Enhancer` is the one public entry."""

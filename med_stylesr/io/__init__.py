@@ -1,0 +1,1 @@
+"""Reading and writing volumes: DICOM series, NIfTI, NRRD, MHA. Imports neither torch nor MONAI."""

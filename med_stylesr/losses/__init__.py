@@ -1,0 +1,1 @@
+"""Loss functions: edge-preserving, adversarial, style, perceptual, frequency, and their weighted sum."""

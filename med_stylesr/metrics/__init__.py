@@ -1,0 +1,1 @@
+"""Image quality as physicists measure it: fidelity, texture, resolution, detectability, bias, hallucination."""

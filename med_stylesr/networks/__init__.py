@@ -1,0 +1,1 @@
+"""Generator, discriminators and feature extractors."""

@@ -1,0 +1,1 @@
+"""HTML reports, comparison pictures and the viewer."""

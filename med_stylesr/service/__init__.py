@@ -1,0 +1,1 @@
+"""Running many series: isolation, resume, manifest."""
