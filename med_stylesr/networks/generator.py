@@ -1,0 +1,249 @@
+"""The generator: normal-dose style and super-resolution in one network, HU in and HU out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from med_stylesr.hu import HU_MAX, HU_MIN, HU_PER_UNIT, Window
+from med_stylesr.networks.adain import StyleEncoder
+from med_stylesr.networks.blocks import Stage
+from med_stylesr.networks.convolution import convolution
+from med_stylesr.networks.lock import HULock
+from med_stylesr.networks.upsample import CubicUpsample, channels_to_space, nearest_upsample, space_to_channels
+
+
+class StyleSRGenerator(nn.Module):
+    """Residual U-shaped generator on half-resolution features, modulated by a style code.
+
+        pred = U(x) + strength · L(R(x, style)),
+
+    with U the cubic interpolation of the centre slice (the identity at scale 1), R the network and L the HU lock.
+    Voxels of the input outside [HU_MIN, HU_MAX] (padding, metal) pass through untouched.
+
+    Args:
+        spatial_dims: 2 (a slice with its neighbours as channels) or 3 (a slab).
+        in_channels: 2D: number of slices of context, odd, the centre one is enhanced. 3D: 1.
+        features: channels per level; level 0 works at half resolution in plane, each further level halves again.
+        num_blocks: blocks per level; levels but the last have as many on the way down as on the way up.
+        scale: super-resolution factor per spatial axis, in array order, of the default head.
+        extra_scales: scales of further heads on the same trunk.
+        style_dim: length of a style code.
+        styles: names of the learned codes; the first one is the default.
+        block: "residual", "dense" or "light".
+        modulation: "film" (local) or "adain" (global statistics).
+        attention: channel attention after each stage (global statistics).
+        style_features: channels of the style encoder.
+        style_window: (centre, width) in HU in which the style encoder looks at a reference.
+        lock_levels_hu: tissue levels of the HU lock.
+        lock_cell: cell of the HU lock in half-resolution voxels.
+        lock_floor: see `HULock`.
+        lock_passes: see `HULock`.
+
+    Raises:
+        ValueError: for inconsistent sizes.
+
+    Source: conditional U-shaped residual net after Lim et al., CVPRW 2017, doi:10.1109/CVPRW.2017.151 (residual blocks
+    without normalisation) and Shi et al., CVPR 2016, doi:10.1109/CVPR.2016.207 (sub-pixel output).
+    """
+
+    def __init__(
+        self,
+        spatial_dims: int,
+        in_channels: int,
+        features: Sequence[int],
+        num_blocks: Sequence[int],
+        scale: Sequence[int],
+        style_dim: int,
+        extra_scales: Sequence[Sequence[int]] = (),
+        styles: Sequence[str] = ("normal-dose", "smooth", "soft", "sharp"),
+        block: str = "residual",
+        modulation: str = "film",
+        attention: bool = False,
+        style_features: int = 16,
+        style_window: Sequence[float] = (40.0, 400.0),
+        lock_levels_hu: Sequence[float] = (-1000.0, -800.0, -400.0, -90.0, 50.0, 250.0, 900.0),
+        lock_cell: int = 16,
+        lock_floor: float = 0.005,
+        lock_passes: int = 2,
+    ) -> None:
+        super().__init__()
+        _check(spatial_dims, in_channels, features, num_blocks, [scale, *extra_scales], styles)
+        self.spatial_dims = spatial_dims
+        self.in_channels = in_channels
+        self.centre = in_channels // 2
+        # Attributes, since TorchScript sees no module constants.
+        self.hu_min, self.hu_max, self.hu_per_unit = HU_MIN, HU_MAX, HU_PER_UNIT
+        self.style_names = tuple(styles)
+        self.style_dim = style_dim
+        self.scales = [[int(s) for s in one] for one in [scale, *extra_scales]]
+        # In-plane size that the down-sampling levels divide evenly.
+        self.multiple = 2 ** len(features)
+        self.unshuffle = [1] * (spatial_dims - 2) + [2, 2]
+        self.leading = spatial_dims - 2
+
+        channels = in_channels * 4
+        self.head = convolution(spatial_dims, channels, features[0], 3)
+        self.down_stages = nn.ModuleList()
+        self.downs = nn.ModuleList()
+        self.ups = nn.ModuleList()
+        self.up_stages = nn.ModuleList()
+
+        def stage(level: int) -> Stage:
+            return Stage(block, num_blocks[level], spatial_dims, features[level], style_dim, modulation, attention)
+
+        for level in range(len(features) - 1):
+            self.down_stages.append(stage(level))
+            self.downs.append(
+                convolution(spatial_dims, features[level], features[level + 1], self.unshuffle, stride=self.unshuffle)
+            )
+        self.bottom = stage(len(features) - 1)
+        for level in reversed(range(len(features) - 1)):
+            self.ups.append(convolution(spatial_dims, features[level + 1], features[level], 3))
+            self.up_stages.append(stage(level))
+
+        self.tails = nn.ModuleList()
+        self.bases = nn.ModuleList()
+        for one in self.scales:
+            outputs = 4
+            for s in one:
+                outputs *= s
+            self.tails.append(convolution(spatial_dims, features[0], outputs, 3, gain=0.0))
+            self.bases.append(CubicUpsample(one))
+        self.lock = HULock(lock_levels_hu, lock_cell, lock_floor, lock_passes)
+        self.style_bank = nn.Parameter(torch.randn(len(self.style_names), style_dim) * 0.1)
+        self.style_encoder = StyleEncoder(style_features, style_dim, Window(style_window[0], style_window[1]))
+
+    def encode_style(self, reference: Tensor) -> Tensor:
+        """Style codes (B, style_dim) of reference scans in HU, (B, 1, H, W) or (B, 1, D, H, W)."""
+        return self.style_encoder(reference)
+
+    @torch.jit.unused
+    def style_code(self, name: str, batch: int = 1) -> Tensor:
+        """Code of a named style of the bank, (batch, style_dim).
+
+        Raises:
+            ValueError: if the bank has no such style.
+        """
+        if name not in self.style_names:
+            raise ValueError(f"no style {name!r}; this bundle has {', '.join(self.style_names)}")
+        return self.style_bank[self.style_names.index(name)].expand(batch, -1)
+
+    def forward(
+        self,
+        image: Tensor,
+        style: Tensor | None = None,
+        strength: Tensor | None = None,
+        scale: list[int] | None = None,
+    ) -> Tensor:
+        """Enhance.
+
+        Args:
+            image: HU, (B, in_channels, H, W) or (B, 1, D, H, W), any size.
+            style: None: the first style of the bank; (B,) int64: indices into the bank; (B, style_dim): codes;
+                (B, 1, H, W) or (B, 1, D, H, W): reference scans in HU, encoded here.
+            strength: 0 … 1, a scalar or one per sample; None is 1.
+            scale: which head, by its scale; None is the default head.
+
+        Returns:
+            HU, (B, 1, *(spatial · scale)).
+        """
+        base, correction = self.base_and_correction(image, style, scale)
+        if strength is None:
+            return base + correction
+        if strength.dim() > 0:
+            strength = strength.reshape([-1] + [1] * (self.spatial_dims + 1))
+        return base + strength * correction
+
+    @torch.jit.export
+    def base_and_correction(
+        self, image: Tensor, style: Tensor | None = None, scale: list[int] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The two terms of the prediction; any strength is a weighted sum of them.
+
+        Args:
+            image: see `forward`.
+            style: see `forward`.
+            scale: see `forward`.
+
+        Returns:
+            U(x) and L(R(x)), both float32 HU of the output's size. Voxels to be passed through are as they were in
+            U(x) and zero in L(R(x)).
+
+        Raises:
+            ValueError: if no head has that scale.
+        """
+        factor = self.scales[0] if scale is None else scale
+        image = image.float()
+        centre = image[:, self.centre : self.centre + 1]
+        rows, columns = image.shape[-2], image.shape[-1]
+        bounded = self._padded(image.clamp(self.hu_min, self.hu_max))
+        maps = self.trunk((bounded - self.hu_min) / self.hu_per_unit, self._code(style, image.shape[0]))
+
+        base = torch.zeros_like(centre)
+        correction = torch.zeros_like(centre)
+        found = False
+        for i, (tail, upsample) in enumerate(zip(self.tails, self.bases, strict=True)):
+            if self.scales[i] == factor:
+                found = True
+                step = [factor[k] * self.unshuffle[k] for k in range(len(factor))]
+                correction = channels_to_space(tail(maps).float(), step) * self.hu_per_unit
+                base = upsample(bounded[:, self.centre : self.centre + 1])
+        if not found:
+            raise ValueError("no head of this network has that scale")
+        correction = self.lock(correction, base + correction, [2 * factor[-2], 2 * factor[-1]])
+        top, left = rows * factor[-2], columns * factor[-1]
+        outside = nearest_upsample(centre, factor)
+        inside = ((outside >= self.hu_min) & (outside <= self.hu_max)).to(correction.dtype)
+        base = torch.where(inside > 0, base[..., :top, :left], outside)
+        return base, correction[..., :top, :left] * inside
+
+    def trunk(self, unit: Tensor, code: Tensor) -> Tensor:
+        """Features (B, features[0], …, H/2, W/2) of an image in the network's range whose size `multiple` divides."""
+        x = self.head(space_to_channels(unit, self.unshuffle))
+        skips: list[Tensor] = []
+        for down_stage, down in zip(self.down_stages, self.downs, strict=True):
+            x = down_stage(x, code)
+            skips.append(x)
+            x = down(x)
+        x = self.bottom(x, code)
+        for up, up_stage in zip(self.ups, self.up_stages, strict=True):
+            x = up_stage(nearest_upsample(up(x), self.unshuffle) + skips.pop(), code)
+        return x
+
+    def _code(self, style: Tensor | None, batch: int) -> Tensor:
+        if style is None:
+            return self.style_bank[:1].expand(batch, -1)
+        if style.dim() == 1:
+            return self.style_bank[style]
+        if style.dim() == 2:
+            return style
+        return self.style_encoder(style)
+
+    def _padded(self, x: Tensor) -> Tensor:
+        bottom = (self.multiple - x.shape[-2] % self.multiple) % self.multiple
+        right = (self.multiple - x.shape[-1] % self.multiple) % self.multiple
+        return functional.pad(x, [0, right, 0, bottom] + [0, 0] * self.leading, mode="replicate")
+
+
+def _check(
+    spatial_dims: int,
+    in_channels: int,
+    features: Sequence[int],
+    num_blocks: Sequence[int],
+    scales: Sequence[Sequence[int]],
+    styles: Sequence[str],
+) -> None:
+    if spatial_dims not in (2, 3):
+        raise ValueError(f"spatial_dims is 2 or 3, not {spatial_dims}")
+    if in_channels < 1 or in_channels % 2 == 0 or (spatial_dims == 3 and in_channels != 1):
+        raise ValueError(f"in_channels is odd in 2D (slices of context) and 1 in 3D, not {in_channels}")
+    if not features or len(features) != len(num_blocks):
+        raise ValueError("features and num_blocks need one entry per level")
+    if any(len(one) != spatial_dims or min(one) < 1 for one in scales):
+        raise ValueError(f"every scale needs {spatial_dims} positive factors")
+    if not styles or len(set(styles)) != len(styles):
+        raise ValueError("styles need distinct names")

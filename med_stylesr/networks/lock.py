@@ -1,0 +1,100 @@
+"""The HU lock: a generator's correction may not move the local mean of any tissue.
+
+A correction r(p) is a sum of what is wanted (noise and blur taken away) and of what is not (a shift of lung by −2 HU).
+The lock takes the second away by construction, not by a loss: with soft memberships m_k(p) of every voxel in a few HU
+levels (hats that sum to one, judged on the corrected image so that noise does not pick them), it subtracts
+
+    S r (p) = Σ_k m_k(p) · b_k(p),      b_k = blur(m_k · r) / (blur(m_k) + ε · blur(1)),
+
+the local mean of r among voxels of the same level: the low-pass of a bilateral grid (Chen, Paris & Durand, ACM Trans.
+Graph. 26 (2007) 103, doi:10.1145/1276377.1276506). Two passes leave r with a local mean of almost zero in every tissue
+at scales above a few centimetres, while finer structure is untouched. Its reach is bounded, so tiles with a halo agree
+with whole slices.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from med_stylesr.networks.upsample import nearest_upsample
+
+
+class HULock(nn.Module):
+    """Removes the local mean per tissue level from a correction, in every slice by itself.
+
+    Args:
+        levels_hu: increasing HU at which the hat memberships peak; voxels beyond the ends belong to the end levels.
+        cell: size of a grid cell in voxels of the half-resolution plane.
+        floor: ε: share of a cell below which a tissue counts as too small to have a mean of its own (keeps the few
+            voxels of a vessel from being locked to their own noise).
+        passes: how often the projection is applied.
+
+    Raises:
+        ValueError: if the levels do not increase.
+    """
+
+    def __init__(self, levels_hu: Sequence[float], cell: int, floor: float, passes: int) -> None:
+        super().__init__()
+        if len(levels_hu) < 2 or any(b <= a for a, b in itertools.pairwise(levels_hu)):
+            raise ValueError("levels_hu must be at least two increasing values")
+        self.levels = nn.Buffer(torch.tensor(list(levels_hu), dtype=torch.float32), persistent=False)
+        self.cell = cell
+        self.floor = floor
+        self.passes = passes
+
+    def memberships(self, guide: Tensor) -> Tensor:
+        """Hat functions of the guide: (N, 1, H, W) HU to (N, levels, H, W), non-negative, summing to one."""
+        levels = self.levels.reshape(1, -1, 1, 1)
+        gap = self.levels[1:] - self.levels[:-1]
+        rise = functional.pad(gap, [1, 0], value=1.0).reshape(1, -1, 1, 1)
+        fall = functional.pad(gap, [0, 1], value=1.0).reshape(1, -1, 1, 1)
+        inside = torch.minimum(torch.maximum(guide, levels[:, :1]), levels[:, -1:])
+        offset = inside - levels
+        return (1 - torch.where(offset < 0, -offset / rise, offset / fall)).clamp(min=0.0)
+
+    def forward(self, correction: Tensor, guide: Tensor, ratio: list[int]) -> Tensor:
+        """Lock a correction.
+
+        Args:
+            correction: HU to be added to the image, (B, 1, H, W) or (B, 1, D, H, W).
+            guide: the corrected image in HU, same shape; no gradient flows through it.
+            ratio: voxels of `correction` per half-resolution voxel along rows and columns; H and W are multiples.
+
+        Returns:
+            Tensor of the shape of `correction`.
+        """
+        shape = correction.shape
+        h, w = shape[-2], shape[-1]
+        flat = correction.reshape(-1, 1, h, w)
+        coarse = functional.avg_pool2d(flat, ratio)
+        member = self.memberships(functional.avg_pool2d(guide.detach().reshape(-1, 1, h, w), ratio))
+        shift = torch.zeros_like(coarse)
+        for _ in range(self.passes):
+            shift = shift + self._local_mean(coarse - shift, member)
+        return (flat - _smooth_upsample(shift, ratio)).reshape(shape)
+
+    def _local_mean(self, r: Tensor, member: Tensor) -> Tensor:
+        size = [member.shape[2], member.shape[3]]
+        covered = self._cells(torch.ones_like(r))
+        mean = self._cells(member * r) / (self._cells(member) + self.floor * covered)
+        full = functional.interpolate(mean, scale_factor=float(self.cell), mode="bilinear", align_corners=False)
+        return (member * full[:, :, : size[0], : size[1]]).sum(dim=1, keepdim=True)
+
+    def _cells(self, x: Tensor) -> Tensor:
+        """Sum over cells, smoothed over neighbouring cells; what lies beyond the image weighs nothing."""
+        extra = [(self.cell - x.shape[3] % self.cell) % self.cell, (self.cell - x.shape[2] % self.cell) % self.cell]
+        pooled = functional.avg_pool2d(functional.pad(x, [0, extra[0], 0, extra[1]]), self.cell)
+        return functional.avg_pool2d(functional.avg_pool2d(pooled, 3, 1, 1), 3, 1, 1)
+
+
+def _smooth_upsample(x: Tensor, ratio: list[int]) -> Tensor:
+    """Bilinear upsampling by integer factors with half-pixel alignment (edges held)."""
+    if ratio[0] == 1 and ratio[1] == 1:
+        return nearest_upsample(x, ratio)
+    size = [x.shape[2] * ratio[0], x.shape[3] * ratio[1]]
+    return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)

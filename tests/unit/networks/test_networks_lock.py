@@ -1,0 +1,58 @@
+"""The HU lock takes shifts of tissues away and leaves noise-sized corrections alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from med_stylesr.networks.lock import HULock
+
+LEVELS = (-1000.0, -800.0, -400.0, -90.0, 50.0, 250.0, 900.0)
+
+
+def lock() -> HULock:
+    return HULock(LEVELS, cell=16, floor=0.005, passes=2)
+
+
+def test_memberships_are_hats_that_sum_to_one_everywhere() -> None:
+    guide = torch.linspace(-2000, 4000, 600).reshape(1, 1, 20, 30)
+    member = lock().memberships(guide)
+    assert (member >= 0).all()
+    torch.testing.assert_close(member.sum(1), torch.ones(1, 20, 30))
+    at_levels = lock().memberships(torch.tensor(LEVELS).reshape(1, 1, 1, -1))[0, :, 0]
+    torch.testing.assert_close(at_levels, torch.eye(len(LEVELS)))
+
+
+def test_a_different_shift_of_every_tissue_is_taken_away() -> None:
+    guide = torch.full((1, 1, 256, 256), -850.0)
+    guide[..., 60:200, 80:220] = 40.0
+    guide[..., 100:120, 100:180] = 600.0
+    shift = torch.where(guide < -500, -4.0, torch.where(guide < 300, 3.0, 9.0))
+    left = lock()(shift, guide, [2, 2])
+    for tissue in (guide < -500, (guide > 0) & (guide < 100), guide > 500):
+        assert left[tissue].mean().abs() < 0.05 * shift[tissue].mean().abs()
+
+
+def test_white_noise_keeps_nearly_all_of_its_power() -> None:
+    torch.manual_seed(0)
+    noise = 20 * torch.randn(1, 1, 256, 256)
+    left = lock()(noise, torch.full_like(noise, 40.0), [2, 2])
+    assert left.std() > 0.98 * noise.std()
+    assert left.mean().abs() < 0.02
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 50, 70), (2, 1, 3, 34, 66)])
+def test_any_even_size_and_a_depth_axis_are_taken(shape: tuple[int, ...]) -> None:
+    assert lock()(torch.ones(shape), torch.zeros(shape), [2, 2]).abs().max() < 0.05
+
+
+def test_gradients_reach_the_correction() -> None:
+    correction = torch.randn(1, 1, 32, 32, requires_grad=True)
+    lock()(correction, torch.zeros(1, 1, 32, 32), [2, 2]).square().sum().backward()
+    assert correction.grad is not None
+    assert correction.grad.abs().sum() > 0
+
+
+def test_levels_must_increase() -> None:
+    with pytest.raises(ValueError, match="increasing"):
+        HULock((0.0, 0.0), cell=8, floor=0.1, passes=1)
