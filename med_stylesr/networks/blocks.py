@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from med_stylesr.networks.adain import modulation
-from med_stylesr.networks.convolution import convolution
+from med_stylesr.networks.convolution import convolution, in_plane
 
 
 class ResidualBlock(nn.Module):
     """x + conv(act(style(conv(x)))): dense 3x3(x3) convolutions, which CPUs run near their peak.
+
+    In 3D the second convolution stays in plane: half the reach through plane, hence half the halo of a slab.
 
     Args:
         spatial_dims: 2 or 3.
@@ -24,7 +26,7 @@ class ResidualBlock(nn.Module):
         self.first = convolution(spatial_dims, features, features, 3)
         self.style = modulation(kind, features, style_dim)
         self.act = nn.LeakyReLU(0.2)
-        self.second = convolution(spatial_dims, features, features, 3, gain=0.1)
+        self.second = convolution(spatial_dims, features, features, in_plane(spatial_dims), gain=0.1)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Features (B, C, …) and code (B, style_dim) to features of the same shape."""

@@ -9,6 +9,11 @@ from torch import nn
 _CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 
 
+def in_plane(spatial_dims: int) -> list[int]:
+    """Size of a 3x3 kernel that does not mix slices."""
+    return [1] * (spatial_dims - 2) + [3, 3]
+
+
 def convolution(
     spatial_dims: int,
     in_channels: int,

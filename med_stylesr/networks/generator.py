@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch.nn import functional
 from med_stylesr.hu import HU_MAX, HU_MIN, HU_PER_UNIT, Window
 from med_stylesr.networks.adain import StyleEncoder
 from med_stylesr.networks.blocks import Stage
-from med_stylesr.networks.convolution import convolution
+from med_stylesr.networks.convolution import convolution, in_plane
 from med_stylesr.networks.lock import HULock
 from med_stylesr.networks.upsample import CubicUpsample, channels_to_space, nearest_upsample, space_to_channels
 
@@ -49,6 +50,8 @@ class StyleSRGenerator(nn.Module):
     Source: conditional U-shaped residual net after Lim et al., CVPRW 2017, doi:10.1109/CVPRW.2017.151 (residual blocks
     without normalisation) and Shi et al., CVPR 2016, doi:10.1109/CVPR.2016.207 (sub-pixel output).
     """
+
+    __jit_unused_properties__: ClassVar[list[str]] = ["depth_reach"]
 
     def __init__(
         self,
@@ -102,7 +105,7 @@ class StyleSRGenerator(nn.Module):
             )
         self.bottom = stage(len(features) - 1)
         for level in reversed(range(len(features) - 1)):
-            self.ups.append(convolution(spatial_dims, features[level + 1], features[level], 3))
+            self.ups.append(convolution(spatial_dims, features[level + 1], features[level], in_plane(spatial_dims)))
             self.up_stages.append(stage(level))
 
         self.tails = nn.ModuleList()
@@ -116,6 +119,15 @@ class StyleSRGenerator(nn.Module):
         self.lock = HULock(lock_levels_hu, lock_cell, lock_floor, lock_passes)
         self.style_bank = nn.Parameter(torch.randn(len(self.style_names), style_dim) * 0.1)
         self.style_encoder = StyleEncoder(style_features, style_dim, Window(style_window[0], style_window[1]))
+
+    @property
+    def depth_reach(self) -> int:
+        """Input slices on either side that a slice's prediction depends on: the halo of a slab."""
+        if self.spatial_dims == 2:
+            return self.centre
+        convolutions = [m for m in self.modules() if isinstance(m, nn.Conv3d)]
+        # Only one of the tails runs; the cubic base reaches two slices.
+        return max(2, sum(m.kernel_size[0] // 2 for m in convolutions) - (len(self.tails) - 1))
 
     def encode_style(self, reference: Tensor) -> Tensor:
         """Style codes (B, style_dim) of reference scans in HU, (B, 1, H, W) or (B, 1, D, H, W)."""

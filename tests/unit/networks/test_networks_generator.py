@@ -102,6 +102,15 @@ def test_a_tile_with_a_halo_gives_the_same_as_the_whole_slice() -> None:
 
 
 @torch.no_grad()
+def test_depth_reach_is_the_halo_with_which_a_slab_equals_the_whole_volume() -> None:
+    net, x = wild(3, scale=(2, 1, 1), extra_scales=[(3, 1, 1)]), scan(1, 1, 24, 16, 16)
+    reach = net.depth_reach
+    assert 2 <= reach <= 8
+    whole, slab = net(x), net(x[:, :, 10 - reach : 12 + reach])
+    torch.testing.assert_close(whole[:, :, 20:24], slab[:, :, 2 * reach : 2 * reach + 4], atol=1e-3, rtol=0)
+
+
+@torch.no_grad()
 def test_styles_by_name_index_code_and_reference_are_one_interface() -> None:
     net, x = wild(), scan(2, 3, 32, 32)
     with torch.no_grad():
