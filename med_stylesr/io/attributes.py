@@ -1,0 +1,79 @@
+"""Values of DICOM attributes, read without trusting them: text, numbers and integers, or None where they are no such thing."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+
+
+def words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    """Values of a string attribute (UI, CS, DS, IS, SH, DA, TM …), stripped; empty when absent or unreadable.
+
+    Reads the bytes as they stand, because pydicom's conversion raises or warns on malformed DS and IS values.
+    """
+    tag = tag_for_keyword(keyword)
+    if tag is None or tag not in dataset:
+        return ()
+    element = dataset.get_item(tag)
+    if isinstance(element, RawDataElement):
+        text = (element.value or b"").decode("latin-1")
+        values = text.split("\\")
+    else:
+        value: Any = None if element is None else element.value
+        values = [] if value is None else [str(v) for v in ([value] if isinstance(value, str) or not hasattr(value, "__iter__") else value)]
+    stripped = tuple(v.strip(" \0\t\r\n") for v in values)
+    return stripped if any(stripped) else ()
+
+
+def word(dataset: Dataset, keyword: str) -> str:
+    """First value of a string attribute, or an empty string."""
+    values = words(dataset, keyword)
+    return values[0] if values else ""
+
+
+def numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+    """Exactly `count` finite values of a DS or IS attribute, or None."""
+    values = words(dataset, keyword)
+    if len(values) != count:
+        return None
+    try:
+        parsed = tuple(float(v) for v in values)
+    except ValueError:
+        return None
+    return parsed if all(math.isfinite(v) for v in parsed) else None
+
+
+def number(dataset: Dataset, keyword: str) -> float | None:
+    """One finite value of a DS or IS attribute, or None."""
+    values = numbers(dataset, keyword, 1)
+    return values[0] if values else None
+
+
+def integer(dataset: Dataset, keyword: str) -> int | None:
+    """One value of a US, SS, UL or IS attribute, or None."""
+    value = _converted(dataset, keyword)
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    """One value of a text attribute (LO, PN, LT …) in the file's character set, or an empty string."""
+    value = _converted(dataset, keyword)
+    return "" if value is None else str(value).strip(" \0")
+
+
+def _converted(dataset: Dataset, keyword: str) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return dataset.get(keyword)
+    except Exception:
+        # A value that does not fit its VR makes pydicom raise one of many errors.
+        return None

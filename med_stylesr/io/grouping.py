@@ -1,0 +1,141 @@
+"""From headers to series: what cannot be one volume is kept apart, what cannot be used is named with its reason."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from med_stylesr.errors import InputError
+from med_stylesr.io.attributes import integer, number, numbers, word, words
+from med_stylesr.io.ct_slice import MULTIFRAME, broken_geometry, broken_pixels, not_a_ct_image
+from med_stylesr.io.header import HeaderFile
+from med_stylesr.io.multiframe import frame_headers
+from med_stylesr.io.phases import Phase, Slice, separate
+from med_stylesr.io.series import DicomSeries, Skipped, SliceFile
+from med_stylesr.io.stack import arrange
+
+SAME_ORIENTATION: Final = 5e-4
+"""Largest difference of direction cosines between slices of one stack (headers round to 4 and more digits)."""
+SAME_SPACING: Final = 1e-3
+"""Largest relative difference of PixelSpacing between slices of one stack."""
+FALLBACK_STEP_MM: Final = 1.0
+"""Step of a single slice that gives neither SpacingBetweenSlices nor SliceThickness; its own pixels do not depend on it."""
+
+
+def group(files: Iterable[HeaderFile]) -> tuple[list[DicomSeries], list[Skipped]]:
+    """CT series of the given files, in order of their UIDs, and what of them is not used.
+
+    Slices are kept apart by SeriesInstanceUID, FrameOfReferenceUID, matrix, kernel, orientation and pixel spacing, and
+    by phase where several share a place.
+    """
+    skipped: list[Skipped] = []
+    stacks: dict[tuple[str, ...], list[list[Slice]]] = defaultdict(list)
+    for file in files:
+        slices, reason = _slices(file)
+        if reason:
+            skipped.append(reason)
+        for one in slices:
+            _assign(one, stacks[_key(one.header)])
+    by_series: dict[str, list[list[Slice]]] = defaultdict(list)
+    for key, members in stacks.items():
+        by_series[key[0]].extend(members)
+    series: list[DicomSeries] = []
+    for uid in sorted(by_series):
+        for phase in _phases(uid, by_series[uid], skipped):
+            series.append(_series(phase))
+    return series, skipped
+
+
+def _slices(file: HeaderFile) -> tuple[list[Slice], Skipped | None]:
+    name = str(file.path)
+    reason = not_a_ct_image(file.header)
+    if reason:
+        return [], Skipped(name, reason)
+    if file.pixel_offset is None:
+        return [], Skipped(name, "has no pixel data (cut off?); copy or export it again", problem=True)
+    try:
+        headers = frame_headers(file.header) if word(file.header, "SOPClassUID") in MULTIFRAME else [file.header]
+    except InputError as error:
+        return [], Skipped(name, f"{error.why}; {error.todo}", problem=True)
+    if len(headers) == 1 and (integer(file.header, "NumberOfFrames") or 1) > 1:
+        return [], Skipped(name, "several frames in a single-frame CT image; export it again", problem=True)
+    found = []
+    for k, header in enumerate(headers):
+        wrong = broken_pixels(header) or broken_geometry(header)
+        if wrong:
+            return [], Skipped(name, wrong, problem=True)
+        where = SliceFile(file.path, file.transfer_syntax, file.pixel_offset, k, len(headers))
+        found.append(Slice(header, where, np.array(numbers(header, "ImagePositionPatient", 3))))
+    return found, None
+
+
+def _key(header: Dataset) -> tuple[str, ...]:
+    matrix = f"{integer(header, 'Rows')} x {integer(header, 'Columns')}"
+    kernel = "\\".join(words(header, "ConvolutionKernel"))
+    return (word(header, "SeriesInstanceUID"), word(header, "FrameOfReferenceUID"), matrix, kernel)
+
+
+def _assign(one: Slice, stacks: list[list[Slice]]) -> None:
+    """Put the slice to the stack of its orientation and spacing, or start a new one."""
+    orientation = np.array(numbers(one.header, "ImageOrientationPatient", 6))
+    spacing = np.array(numbers(one.header, "PixelSpacing", 2))
+    for stack in stacks:
+        first = stack[0].header
+        same_way = np.abs(orientation - numbers(first, "ImageOrientationPatient", 6)).max() <= SAME_ORIENTATION
+        if same_way and np.allclose(spacing, numbers(first, "PixelSpacing", 2), rtol=SAME_SPACING, atol=0):
+            stack.append(one)
+            return
+    stacks.append([one])
+
+
+def _phases(uid: str, stacks: Sequence[list[Slice]], skipped: list[Skipped]) -> list[Phase]:
+    labels = _labels([stack[0].header for stack in stacks])
+    found = []
+    for stack, label in zip(stacks, labels, strict=True):
+        try:
+            phases = separate(stack)
+        except InputError as error:
+            skipped.append(Skipped(f"series {uid}", str(error), problem=True))
+            continue
+        if phases is None:
+            why = "several different slices lie at the same place and nothing in their headers tells them apart"
+            skipped.append(Skipped(f"series {uid}", f"{why}; export each phase as a series of its own", problem=True))
+            continue
+        found.extend(Phase(p.slices, ", ".join(t for t in (label, p.label) if t), p.warnings) for p in phases)
+    return sorted(found, key=lambda p: p.label)
+
+
+def _labels(headers: Sequence[Dataset]) -> list[str]:
+    """What tells each stack of a series from the others."""
+    seen = {
+        "kernel": ["\\".join(words(h, "ConvolutionKernel")) for h in headers],
+        "frame of reference": [word(h, "FrameOfReferenceUID") for h in headers],
+        "matrix": [f"{integer(h, 'Rows')} x {integer(h, 'Columns')}" for h in headers],
+        "orientation": ["\\".join(words(h, "ImageOrientationPatient")) for h in headers],
+        "pixel spacing": ["\\".join(words(h, "PixelSpacing")) for h in headers],
+    }
+    telling = {what: values for what, values in seen.items() if len(set(values)) > 1}
+    return [", ".join(f"{what} {values[k] or 'absent'}" for what, values in telling.items()) for k in range(len(headers))]
+
+
+def _series(phase: Phase) -> DicomSeries:
+    first = phase.slices[0].header
+    origins = np.array([one.origin_mm for one in phase.slices])
+    orientation = numbers(first, "ImageOrientationPatient", 6) or ()
+    spacing = numbers(first, "PixelSpacing", 2) or ()
+    given = (number(first, "SpacingBetweenSlices"), number(first, "SliceThickness"))
+    single_step = next((abs(s) for s in given if s), FALLBACK_STEP_MM)
+    stack = arrange(origins, orientation, spacing, single_step)
+    ordered = [phase.slices[k] for k in stack.order]
+    return DicomSeries(
+        headers=tuple(one.header for one in ordered),
+        files=tuple(one.file for one in ordered),
+        affine=stack.affine,
+        slice_origins_mm=stack.slice_origins_mm,
+        warnings=phase.warnings + stack.warnings,
+        part=phase.label,
+    )

@@ -1,0 +1,184 @@
+"""One file's DICOM header: read without its pixels, bounded before the parser sees it, tolerant of bad values."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import pydicom
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from med_stylesr.errors import InputError
+
+MAX_INFLATED_BYTES: Final = 1 << 29
+"""Most a deflated file may inflate to; a single-frame CT needs a hundredth of it."""
+MAX_DEPTH: Final = 24
+"""Sequences inside sequences: the deepest CT functional groups need a third of it."""
+MAX_VALUE_BYTES: Final = 1 << 16
+"""Header values above this length are no CT header (colour tables, icons, burnt-in reports) and are not kept."""
+_MAGIC_OFFSET: Final = 128
+_CURVES_AND_OVERLAYS: Final = range(0x5000, 0x7FE0)
+
+
+@dataclass(frozen=True)
+class HeaderFile:
+    """The header of one DICOM file and where its pixel data begin.
+
+    Attributes:
+        path: the file.
+        header: attributes before the pixel data; private attributes, overlays, icons and values longer than
+            `MAX_VALUE_BYTES` are left out.
+        transfer_syntax: how the file is encoded.
+        pixel_offset: byte offset of the pixel data element (in the inflated stream for deflated files), or None when
+            the file ends before it.
+    """
+
+    path: Path
+    header: Dataset
+    transfer_syntax: UID
+    pixel_offset: int | None
+
+
+def looks_like_dicom(start: bytes) -> bool:
+    """Whether the first 136 bytes of a file are those of a DICOM file, with or without preamble."""
+    if start[_MAGIC_OFFSET : _MAGIC_OFFSET + 4] == b"DICM":
+        return True
+    # Files of older archives start at once with group 0002 or 0008 (PS3.10 does not allow it; they exist).
+    little = start[:2] in (b"\x08\x00", b"\x02\x00") and start[3:4] == b"\x00"
+    big = start[:2] == b"\x00\x08" and start[2:3] == b"\x00"
+    return len(start) >= 16 and (little or big)
+
+
+def read_header(path: Path) -> HeaderFile:
+    """Read everything before the pixel data of one file.
+
+    Raises:
+        InputError: if the file is unreadable, not DICOM, nested too deeply, or inflates to too much.
+    """
+    name = str(path)
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            stream = inflated(file, name)
+            dataset = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+            offset = stream.tell()
+            has_pixels = offset < _size(stream)
+            syntax = _transfer_syntax(dataset, deflated=stream is not file)
+            header = _kept_part(dataset)
+            depth = _depth(header)
+    except InputError:
+        raise
+    except OSError as error:
+        why = f"cannot be read ({error.strerror or error})"
+        raise InputError(name, why, "check the disk and the permissions") from error
+    except RecursionError as error:
+        raise InputError(name, "its sequences are nested too deeply", "do not trust this file") from error
+    except Exception as error:
+        # pydicom raises whatever its parser stumbles over in a damaged file.
+        raise InputError(name, f"is no readable DICOM file ({type(error).__name__}: {error})", "export it again") from error
+    if len(header) == 0:
+        raise InputError(name, "has no DICOM attributes", "export it again")
+    if depth > MAX_DEPTH:
+        raise InputError(name, "its sequences are nested too deeply", "do not trust this file")
+    return HeaderFile(path, header, syntax, offset if has_pixels else None)
+
+
+def inflated(file: BinaryIO, name: str) -> BinaryIO:
+    """The file itself, or for the deflated transfer syntax (PS3.5 A.5) an inflated copy in memory, of bounded size.
+
+    Raises:
+        InputError: if it inflates to more than `MAX_INFLATED_BYTES` or the stream is damaged.
+    """
+    start = file.read(2048)
+    file.seek(0)
+    meta_length = struct.unpack_from("<L", start, 140)[0] if start[132:136] == b"\x02\x00\x00\x00" else 0
+    if DeflatedExplicitVRLittleEndian.encode() + b"\0" not in start[144 : 144 + meta_length] + b"\0":
+        return file
+    file.seek(144 + meta_length)
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        body = inflater.decompress(file.read(MAX_INFLATED_BYTES), MAX_INFLATED_BYTES)
+    except zlib.error as error:
+        raise InputError(name, f"its deflated data are damaged ({error})", "export it again") from error
+    if inflater.unconsumed_tail:
+        raise InputError(name, f"inflates to more than {MAX_INFLATED_BYTES >> 20} MB", "do not trust this file")
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    plain = io.BytesIO()
+    plain.write(bytes(128) + b"DICM")
+    write_file_meta_info(plain, meta, enforce_standard=False)
+    plain.write(body)
+    plain.seek(0)
+    return plain
+
+
+def _size(stream: BinaryIO) -> int:
+    here = stream.tell()
+    end = stream.seek(0, os.SEEK_END)
+    stream.seek(here)
+    return end
+
+
+def _transfer_syntax(dataset: FileDataset, deflated: bool) -> UID:
+    uid = dataset.file_meta.get("TransferSyntaxUID")
+    if uid and not deflated:
+        return UID(str(uid))
+    implicit, little = dataset.original_encoding
+    if little is False:
+        return ExplicitVRBigEndian
+    return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+
+
+def _kept_part(dataset: FileDataset) -> Dataset:
+    """The attributes a derived image may need, as parsed but not yet converted, so that reading stays fast."""
+    elements: dict[object, DataElement | RawDataElement] = {}
+    for tag in dataset.keys():
+        element = dataset.get_item(tag)
+        if tag.group % 2 or tag.group in _CURVES_AND_OVERLAYS or element is None:
+            continue
+        if isinstance(element, RawDataElement) and element.value is not None and len(element.value) > MAX_VALUE_BYTES:
+            continue
+        elements[tag] = element
+    header = Dataset(elements)  # type: ignore[arg-type]
+    header.set_original_encoding(*dataset.original_encoding, dataset.original_character_set)
+    return header
+
+
+def _depth(dataset: Dataset) -> int:
+    """Greatest number of sequences around an attribute, found without recursion and given up above `MAX_DEPTH`."""
+    level, depth = [dataset], 0
+    while depth <= MAX_DEPTH:
+        level = [item for inner in level for element in _sequences(inner) for item in element.value]
+        if not level:
+            break
+        depth += 1
+    return depth
+
+
+def _sequences(dataset: Dataset) -> list[DataElement]:
+    """Sequence elements of one level; only these are converted."""
+    found = []
+    for tag in dataset.keys():
+        element = dataset.get_item(tag)
+        if element is not None and (element.VR == "SQ" or (element.VR is None and _is_sequence(tag))):
+            found.append(dataset[tag])
+    return found
+
+
+def _is_sequence(tag: int) -> bool:
+    return pydicom.datadict.dictionary_has_tag(tag) and pydicom.datadict.dictionary_VR(tag) == "SQ"

@@ -1,0 +1,82 @@
+"""Enhanced multi-frame CT (PS3.3 A.38) frame by frame: each frame's header as a single-frame CT image would have it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from med_stylesr.errors import InputError
+from med_stylesr.io.attributes import integer, word, words
+
+MAX_FRAMES: Final = 20_000
+"""More frames than any CT has; a count above it is damage."""
+_GROUPS: Final = {
+    "PixelMeasuresSequence": ("PixelSpacing", "SliceThickness", "SpacingBetweenSlices"),
+    "PlanePositionSequence": ("ImagePositionPatient",),
+    "PlaneOrientationSequence": ("ImageOrientationPatient",),
+    "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept", "RescaleType"),
+    "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation"),
+    "CTReconstructionSequence": ("ConvolutionKernel", "ReconstructionDiameter"),
+    "CTXRayDetailsSequence": ("KVP", "FilterMaterial"),
+    "CTExposureSequence": ("ExposureTimeInms", "XRayTubeCurrentInmA", "ExposureInmAs", "CTDIvol"),
+    "CTAcquisitionDetailsSequence": ("TableHeight", "GantryDetectorTilt", "RotationDirection"),
+    "FrameContentSequence": (
+        "FrameAcquisitionNumber",
+        "FrameAcquisitionDateTime",
+        "TemporalPositionIndex",
+        "StackID",
+        "InStackPositionNumber",
+    ),
+    "CTImageFrameTypeSequence": ("FrameType",),
+}
+"""Functional groups (PS3.3 C.7.6.16, C.8.15.3) and their attributes that a single-frame header has too."""
+_SEQUENCES_LEFT_OUT: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "DimensionIndexSequence")
+
+
+def frame_headers(header: Dataset) -> list[Dataset]:
+    """One header a frame, with the functional groups' values at the top level.
+
+    Raises:
+        InputError: if the functional groups are missing or do not match NumberOfFrames.
+    """
+    count = integer(header, "NumberOfFrames") or 0
+    per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
+    if not 0 < count <= MAX_FRAMES or len(per_frame) != count:
+        why = f"NumberOfFrames is {count}, but {len(per_frame)} frames are described"
+        raise InputError(word(header, "SOPInstanceUID"), why, "export it again")
+    shared_items = header.get("SharedFunctionalGroupsSequence") or [Dataset()]
+    common = Dataset()
+    for tag in header.keys():
+        common[tag] = header.get_item(tag)  # type: ignore[assignment]
+    for keyword in _SEQUENCES_LEFT_OUT:
+        if keyword in common:
+            delattr(common, keyword)
+    _flatten(shared_items[0], common)
+    return [_frame(common, item) for item in per_frame]
+
+
+def _frame(common: Dataset, item: Dataset) -> Dataset:
+    header = Dataset(common)
+    header.set_original_encoding(*common.original_encoding, common.original_character_set)
+    _flatten(item, header)
+    if "FrameType" in header:
+        header.ImageType = header.FrameType
+        del header.FrameType
+    if "FrameAcquisitionNumber" in header:
+        header.AcquisitionNumber = header.FrameAcquisitionNumber
+        del header.FrameAcquisitionNumber
+    return header
+
+
+def _flatten(groups: Dataset, into: Dataset) -> None:
+    for sequence, keywords in _GROUPS.items():
+        items = groups.get(sequence)
+        for keyword in keywords:
+            if items and words_or_value(items[0], keyword):
+                into[keyword] = items[0][keyword]
+
+
+def words_or_value(item: Dataset, keyword: str) -> bool:
+    """Whether the item holds the attribute with a value."""
+    return keyword in item and (bool(words(item, keyword)) or item.get(keyword) is not None)
