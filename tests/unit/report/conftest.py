@@ -1,0 +1,27 @@
+"""A small chest with known contents for the reports."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from med_stylesr.volume import CTVolume
+
+
+@pytest.fixture(scope="session")
+def chest():
+    """Noise-free torso, noisy scan of it, and a half-strength denoising of that: three CTVolumes (12, 160, 160)."""
+    y, x = np.mgrid[-80:80, -80:80] * 2.0
+    hu = np.full((160, 160), -1000.0)
+    hu[(x / 150) ** 2 + (y / 115) ** 2 < 1] = -100
+    hu[(x / 140) ** 2 + (y / 105) ** 2 < 1] = 45
+    for side in (-1, 1):
+        hu[((x - side * 70) / 42) ** 2 + ((y + 25) / 55) ** 2 < 1] = -850
+    hu[x**2 + (y - 70) ** 2 < 20**2] = 500
+    clean = np.repeat(hu[None], 12, axis=0).astype(np.float32)
+    white = np.random.default_rng(0).standard_normal(clean.shape)
+    # A band pass, as filtered back projection leaves it: no power at frequency zero.
+    noise = ndimage.gaussian_filter(white, (0, 0.5, 0.5)) - ndimage.gaussian_filter(white, (0, 2, 2))
+    noise *= 40 / noise.std()
+    affine = np.diag([2.0, 2.0, 3.0, 1.0])
+    volumes = (clean, clean + noise, clean + 0.5 * noise)
+    return tuple(CTVolume(v.astype(np.float32), affine) for v in volumes)
