@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +70,15 @@ class Adversary:
         self.weights.to(device)
         self.view.to(device)
         return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs: the discriminator's and its optimiser's state."""
+        return {"discriminator": unwrap(self.discriminator).state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a state of `state_dict`."""
+        unwrap(self.discriminator).load_state_dict(state["discriminator"])
+        self.optimizer.load_state_dict(state["optimizer"])
 
     def active(self, iteration: int) -> bool:
         """Whether the discriminator takes part in this iteration (counted from 1)."""

@@ -10,10 +10,10 @@ import torch
 from ignite.engine import Events
 from ignite.handlers import EMAHandler
 from monai.data import DataLoader, Dataset
-from monai.handlers import CheckpointLoader, CheckpointSaver
 from monai.transforms import RandGaussianNoised
 
 from med_stylesr.engines.adversary import Adversary
+from med_stylesr.engines.checkpoint import ResumePoint
 from med_stylesr.engines.guard import TrainingDivergedError
 from med_stylesr.engines.paired import PairedGanTrainer
 from med_stylesr.engines.seeding import EpochSeed
@@ -85,8 +85,8 @@ def build(
             **changes,
         }
     )
-    parts = {"network": network, "ema": ema.ema_model, "optimizer": optimizer, "trainer": trainer}
-    return trainer, parts | {"judge": judge, "judge_optimizer": judge_optimizer}
+    parts = {"network": network, "ema": ema.ema_model, "optimizer": optimizer}
+    return trainer, parts | {"adversary": adversary}
 
 
 def test_fidelity_alone_trains_and_logs_every_term() -> None:
@@ -104,7 +104,7 @@ def test_an_adversary_joins_at_its_iteration_and_is_logged_by_name() -> None:
     trainer.run()
     assert "d_image" not in seen[0]
     assert {"d_image", "d_image_penalty", "d_image_gradient", "g_image", "loss", "l1"} <= seen[1]
-    assert all(p.abs().max() <= 0.5 for p in parts["judge"].parameters())
+    assert all(p.abs().max() <= 0.5 for p in parts["adversary"].discriminator.parameters())
 
 
 def test_generator_step_leaves_the_discriminator_alone() -> None:
@@ -125,15 +125,17 @@ def test_resume_takes_the_identical_next_steps(tmp_path: pathlib.Path, amp: bool
     straight.run()
 
     first, parts = build(adversarial=True, epochs=2, amp=amp)
-    CheckpointSaver(str(tmp_path), parts, save_final=True, final_filename="resume.pt").attach(first)
+    ResumePoint(str(tmp_path / "last.pt"), parts, interval=1).attach(first)
     first.run()
     second, resumed = build(adversarial=True, epochs=3, amp=amp)
-    CheckpointLoader(str(tmp_path / "resume.pt"), resumed).attach(second)
+    ResumePoint(str(tmp_path / "last.pt"), resumed, interval=1, resume=True).attach(second)
     second.run()
     assert second.state.iteration == straight.state.iteration == 6
-    for name in ("network", "ema", "judge"):
-        for key, value in whole[name].state_dict().items():
-            assert torch.equal(value, resumed[name].state_dict()[key]), (name, key)
+    pairs = [(whole[name], resumed[name]) for name in ("network", "ema")]
+    pairs.append((whole["adversary"].discriminator, resumed["adversary"].discriminator))
+    for one, other in pairs:
+        for key, value in one.state_dict().items():
+            assert torch.equal(value, other.state_dict()[key]), key
 
 
 def test_a_value_that_is_not_finite_stops_before_the_weights_are_touched() -> None:
