@@ -64,7 +64,7 @@ def project(image: Tensor, pixel_mm: float, geometry: ScanGeometry) -> Tensor:
 
 
 def project_adjoint(sinogram: Tensor, size: int, pixel_mm: float, geometry: ScanGeometry) -> Tensor:
-    """Apply the exact adjoint of `project`, so that <project(x), y> = <x, project_adjoint(y)>.
+    """Apply the exact adjoint of `project`, the A* of <Ax, y> = <x, A*y>.
 
     Args:
         sinogram: (K, views, bins).
