@@ -65,8 +65,18 @@ def unpack(archive: Path, into: Path) -> list[Refused]:
                             raise InputError(name, why, "unpack it yourself and give the folder")
                         out.write(chunk)
     except FileExistsError as error:
-        raise InputError(name, f"holds two files with the name {Path(error.filename).name}", "unpack it yourself") from error
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
+        raise InputError(
+            name, f"holds two files with the name {Path(error.filename).name}", "unpack it yourself"
+        ) from error
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        EOFError,
+        OSError,
+        RuntimeError,
+        NotImplementedError,
+        ValueError,
+    ) as error:
         raise InputError(name, f"cannot be unpacked ({error})", "copy it again or unpack it yourself") from error
     except Exception as error:
         # zlib.error and lzma.LZMAError share no base class.

@@ -1,4 +1,4 @@
-"""Values of DICOM attributes, read without trusting them: text, numbers and integers, or None where they are no such thing."""
+"""Values of DICOM attributes, read without trusting them: text, numbers, integers, or nothing where they are none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ def words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
         values = text.split("\\")
     else:
         value: Any = None if element is None else element.value
-        values = [] if value is None else [str(v) for v in ([value] if isinstance(value, str) or not hasattr(value, "__iter__") else value)]
+        values = (
+            []
+            if value is None
+            else [str(v) for v in ([value] if isinstance(value, str) or not hasattr(value, "__iter__") else value)]
+        )
     stripped = tuple(v.strip(" \0\t\r\n") for v in values)
     return stripped if any(stripped) else ()
 

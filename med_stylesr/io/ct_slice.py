@@ -6,7 +6,13 @@ from typing import Final
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage, MediaStorageDirectoryStorage
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    MediaStorageDirectoryStorage,
+)
 
 from med_stylesr.io.attributes import integer, number, numbers, word, words
 
@@ -41,8 +47,12 @@ def not_a_ct_image(header: Dataset) -> str | None:
     rescale_type = word(header, "RescaleType").upper()
     if rescale_type not in _HU_TYPES:
         return f"pixel values are {rescale_type}, not HU"
-    if (integer(header, "SamplesPerPixel") or 1) != 1 or not word(header, "PhotometricInterpretation").startswith("MONOCHROME"):
-        return f"a colour picture ({word(header, 'PhotometricInterpretation') or 'no PhotometricInterpretation'}), no HU"
+    if (integer(header, "SamplesPerPixel") or 1) != 1 or not word(header, "PhotometricInterpretation").startswith(
+        "MONOCHROME"
+    ):
+        return (
+            f"a colour picture ({word(header, 'PhotometricInterpretation') or 'no PhotometricInterpretation'}), no HU"
+        )
     return None
 
 

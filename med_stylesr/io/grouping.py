@@ -23,7 +23,7 @@ SAME_ORIENTATION: Final = 5e-4
 SAME_SPACING: Final = 1e-3
 """Largest relative difference of PixelSpacing between slices of one stack."""
 FALLBACK_STEP_MM: Final = 1.0
-"""Step of a single slice that gives neither SpacingBetweenSlices nor SliceThickness; its own pixels do not depend on it."""
+"""Step of a single slice that gives neither SpacingBetweenSlices nor SliceThickness."""
 
 
 def group(files: Iterable[HeaderFile]) -> tuple[list[DicomSeries], list[Skipped]]:
@@ -119,7 +119,9 @@ def _labels(headers: Sequence[Dataset]) -> list[str]:
         "pixel spacing": ["\\".join(words(h, "PixelSpacing")) for h in headers],
     }
     telling = {what: values for what, values in seen.items() if len(set(values)) > 1}
-    return [", ".join(f"{what} {values[k] or 'absent'}" for what, values in telling.items()) for k in range(len(headers))]
+    return [
+        ", ".join(f"{what} {values[k] or 'absent'}" for what, values in telling.items()) for k in range(len(headers))
+    ]
 
 
 def _series(phase: Phase) -> DicomSeries:

@@ -31,8 +31,10 @@ MAX_DEPTH: Final = 24
 """Sequences inside sequences: the deepest CT functional groups need a third of it."""
 MAX_VALUE_BYTES: Final = 1 << 16
 """Header values above this length are no CT header (colour tables, icons, burnt-in reports) and are not kept."""
+_LONG: Final = (0x00041220, 0x52009229, 0x52009230)
+"""Sequences that may be long: DICOMDIR's records and the functional groups of multi-frame images."""
 _MAGIC_OFFSET: Final = 128
-_CURVES_AND_OVERLAYS: Final = range(0x5000, 0x7FE0)
+_CURVES_AND_OVERLAYS: Final = (*range(0x5000, 0x5200, 2), *range(0x6000, 0x6200, 2))
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ def read_header(path: Path) -> HeaderFile:
         raise InputError(name, "its sequences are nested too deeply", "do not trust this file") from error
     except Exception as error:
         # pydicom raises whatever its parser stumbles over in a damaged file.
-        raise InputError(name, f"is no readable DICOM file ({type(error).__name__}: {error})", "export it again") from error
+        raise InputError(
+            name, f"is no readable DICOM file ({type(error).__name__}: {error})", "export it again"
+        ) from error
     if len(header) == 0:
         raise InputError(name, "has no DICOM attributes", "export it again")
     if depth > MAX_DEPTH:
@@ -147,11 +151,11 @@ def _transfer_syntax(dataset: FileDataset, deflated: bool) -> UID:
 def _kept_part(dataset: FileDataset) -> Dataset:
     """The attributes a derived image may need, as parsed but not yet converted, so that reading stays fast."""
     elements: dict[object, DataElement | RawDataElement] = {}
-    for tag in dataset.keys():
+    for tag in dataset.keys():  # noqa: SIM118 - iterating a Dataset would convert every value
         element = dataset.get_item(tag)
         if tag.group % 2 or tag.group in _CURVES_AND_OVERLAYS or element is None:
             continue
-        if isinstance(element, RawDataElement) and element.value is not None and len(element.value) > MAX_VALUE_BYTES:
+        if isinstance(element, RawDataElement) and len(element.value or b"") > MAX_VALUE_BYTES and tag not in _LONG:
             continue
         elements[tag] = element
     header = Dataset(elements)  # type: ignore[arg-type]
@@ -173,7 +177,7 @@ def _depth(dataset: Dataset) -> int:
 def _sequences(dataset: Dataset) -> list[DataElement]:
     """Sequence elements of one level; only these are converted."""
     found = []
-    for tag in dataset.keys():
+    for tag in dataset.keys():  # noqa: SIM118 - iterating a Dataset would convert every value
         element = dataset.get_item(tag)
         if element is not None and (element.VR == "SQ" or (element.VR is None and _is_sequence(tag))):
             found.append(dataset[tag])

@@ -31,7 +31,11 @@ _GROUPS: Final = {
     "CTImageFrameTypeSequence": ("FrameType",),
 }
 """Functional groups (PS3.3 C.7.6.16, C.8.15.3) and their attributes that a single-frame header has too."""
-_SEQUENCES_LEFT_OUT: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "DimensionIndexSequence")
+_SEQUENCES_LEFT_OUT: Final = (
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "DimensionIndexSequence",
+)
 
 
 def frame_headers(header: Dataset) -> list[Dataset]:
@@ -47,7 +51,7 @@ def frame_headers(header: Dataset) -> list[Dataset]:
         raise InputError(word(header, "SOPInstanceUID"), why, "export it again")
     shared_items = header.get("SharedFunctionalGroupsSequence") or [Dataset()]
     common = Dataset()
-    for tag in header.keys():
+    for tag in header.keys():  # noqa: SIM118 - iterating a Dataset would convert every value
         common[tag] = header.get_item(tag)  # type: ignore[assignment]
     for keyword in _SEQUENCES_LEFT_OUT:
         if keyword in common:

@@ -19,6 +19,7 @@ from med_stylesr.errors import InputError
 from med_stylesr.io.attributes import number, word
 from med_stylesr.io.codestream import coded_size
 from med_stylesr.io.header import inflated
+from med_stylesr.io.rescale import rescaled
 from med_stylesr.io.series import SliceFile
 
 _PIXEL_DATA: Final = (0x7FE0, 0x0010)
@@ -29,7 +30,7 @@ _MAX_EXCESS_BYTES: Final = 1 << 16
 
 
 def stored_values(file: SliceFile, header: Dataset) -> NDArray[Any]:
-    """Stored pixel values of one slice, shape (rows, columns), with BitsStored, HighBit and PixelRepresentation applied.
+    """Stored pixel values of one slice, shape (rows, columns), by BitsStored, HighBit and PixelRepresentation.
 
     Raises:
         InputError: if the pixel data are missing, truncated, of another size than the header says, or cannot be
@@ -57,11 +58,7 @@ def hounsfield(stored: NDArray[Any], header: Dataset) -> NDArray[Any]:
     slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
     if slope is None or intercept is None:
         raise InputError(word(header, "SOPInstanceUID"), "has no RescaleSlope and RescaleIntercept", "export it again")
-    if slope.is_integer() and intercept.is_integer():
-        hu = stored.astype(np.int32) * np.int32(slope) + np.int32(intercept)
-        fits = hu.min() >= np.iinfo(np.int16).min and hu.max() <= np.iinfo(np.int16).max
-        return hu.astype(np.int16) if fits else hu.astype(np.float32)
-    return (stored.astype(np.float64) * slope + intercept).astype(np.float32)
+    return rescaled(stored, slope, intercept)
 
 
 def _significant_bits(values: NDArray[Any], bits: int, high_bit: int, signed: bool) -> NDArray[Any]:
@@ -97,7 +94,9 @@ def _frame(stream: BinaryIO, file: SliceFile, size: int) -> bytes:
     if length == _UNDEFINED:
         return _compressed_frame(stream, file, 2 * size + _MAX_EXCESS_BYTES)
     if length < size * file.frames:
-        raise InputError(name, f"has {length} bytes of pixel data where {size * file.frames} are needed", "export it again")
+        raise InputError(
+            name, f"has {length} bytes of pixel data where {size * file.frames} are needed", "export it again"
+        )
     stream.seek(size * file.frame, 1)
     frame = stream.read(size)
     if len(frame) < size:
@@ -112,7 +111,9 @@ def _compressed_frame(stream: BinaryIO, file: SliceFile, limit: int) -> bytes:
         spans = _frame_spans(file.path, base, file.frames) if file.frames > 1 else [(base, limit + 1024)]
         begin, length = spans[file.frame]
         if length > limit + 1024:
-            raise InputError(name, "a compressed frame is larger than the image it is said to hold", "do not trust this file")
+            raise InputError(
+                name, "a compressed frame is larger than the image it is said to hold", "do not trust this file"
+            )
         stream.seek(begin)
         data = stream.read(length)
         if file.frames > 1:

@@ -1,4 +1,4 @@
-"""CT series: grouping of slices into stacks that are one volume each, with their geometry and what is odd about them."""
+"""A CT series as one volume: headers in order, where the pixels are, geometry, and what is odd about it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from med_stylesr.geometry import Affine, VoxelGrid
-from med_stylesr.io.attributes import number, text, word, words
+from med_stylesr.io.attributes import number, numbers, text, word, words
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,11 @@ class DicomSeries:
         """Positions of the voxels (least squares if the slices are unevenly spaced)."""
         first = self.headers[0]
         return VoxelGrid((len(self), int(first.Rows), int(first.Columns)), self.affine)
+
+    @property
+    def origins_mm(self) -> NDArray[np.float64]:
+        """LPS mm of each slice's first voxel (ImagePositionPatient), shape (slices, 3)."""
+        return np.array([numbers(h, "ImagePositionPatient", 3) for h in self.headers], dtype=np.float64)
 
     @property
     def uid(self) -> str:

@@ -18,9 +18,8 @@ from med_stylesr.io.dicomdir import listed_files
 from med_stylesr.io.grouping import group
 from med_stylesr.io.header import HeaderFile, looks_like_dicom, read_header
 from med_stylesr.io.series import DicomSeries, Skipped
+from med_stylesr.io.volume_file import volume_ending
 
-VOLUME_ENDINGS: Final = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
-"""Names of volume files, see `volume_file`."""
 _DETACHED: Final = (".raw", ".zraw", ".raw.gz")
 _START_BYTES: Final = 256
 
@@ -151,7 +150,7 @@ def _take(
         return
     seen.add(identity)
     lower = path.name.lower()
-    if lower.endswith(VOLUME_ENDINGS):
+    if volume_ending(path):
         inputs.volumes.append(VolumeFile(path, path.relative_to(root)))
     elif archive.is_archive(path):
         if inside_archive:

@@ -60,7 +60,10 @@ def is_even(origins_mm: NDArray[np.float64]) -> bool:
 
 
 def arrange(
-    origins_mm: NDArray[np.float64], orientation: Sequence[float], pixel_spacing_mm: Sequence[float], single_step_mm: float
+    origins_mm: NDArray[np.float64],
+    orientation: Sequence[float],
+    pixel_spacing_mm: Sequence[float],
+    single_step_mm: float,
 ) -> Stack:
     """Sort slices along their normal and place them.
 
@@ -126,12 +129,16 @@ def _oddities(origins: NDArray[np.float64], normal: NDArray[np.float64]) -> tupl
             "the others keep their own positions and nothing is made up for the gap"
         )
     elif np.abs(gaps - usual).max() > tolerance:
-        found.append(f"slice spacing varies from {gaps.min():.4g} to {gaps.max():.4g} mm; slices keep their own positions")
+        found.append(
+            f"slice spacing varies from {gaps.min():.4g} to {gaps.max():.4g} mm; slices keep their own positions"
+        )
     lateral = origins - (origins @ normal)[:, None] * normal
     depth = origins @ normal
     design = np.stack([np.ones_like(depth), depth], axis=1)
     fit, *_ = np.linalg.lstsq(design, lateral, rcond=None)
     sideways = float(np.linalg.norm(lateral - design @ fit, axis=1).max())
     if sideways > tolerance:
-        found.append(f"slices are shifted sideways against each other by up to {sideways:.4g} mm; they keep their own positions")
+        found.append(
+            f"slices are shifted sideways against each other by up to {sideways:.4g} mm; they keep their own positions"
+        )
     return tuple(found)

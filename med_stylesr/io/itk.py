@@ -1,0 +1,87 @@
+"""NRRD and MetaImage volumes by SimpleITK, which works in LPS millimetres and keeps a sheared direction matrix."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from med_stylesr.errors import InputError
+from med_stylesr.io.rescale import rescaled
+from med_stylesr.io.volume_checks import check_claimed_size, volume_of
+from med_stylesr.volume import CTVolume
+
+_BYTES: Final = {"8": 1, "16": 2, "32": 4, "64": 8}
+_DATA_FILE: Final = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+?)\s*$", re.IGNORECASE | re.MULTILINE)
+_HEADER_BYTES: Final = 1 << 16
+
+
+def read_itk(path: Path) -> CTVolume:
+    """Read an NRRD or MetaImage volume as HU.
+
+    Raises:
+        InputError: if the file is damaged, has several volumes, vectors, complex or not finite values.
+    """
+    name = str(path)
+    data = _data_file(path)
+    try:
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(name)
+        reader.ReadImageInformation()
+        pixel = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+        if reader.GetNumberOfComponents() != 1 or not re.search("integer|float", pixel) or "complex" in pixel:
+            raise InputError(name, f"voxels are {pixel}, not one number each", "give a volume in HU")
+        bits = re.search(r"\d+", pixel)
+        check_claimed_size(path, reader.GetSize(), _BYTES[bits.group()] if bits else 4, data)
+        image = reader.Execute()
+        if image.GetDimension() > 3:
+            image = image[(slice(None),) * 3 + (0,) * (image.GetDimension() - 3)]
+        stored: NDArray[Any] = sitk.GetArrayFromImage(image)
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(name, f"cannot be read ({error.strerror or error})", "check the disk") from error
+    except RuntimeError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise InputError(name, f"is no readable volume ({last})", "copy or export it again") from error
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    affine[:3, 3] = image.GetOrigin()
+    return volume_of(name, rescaled(stored, 1.0, 0.0), affine, {"format": path.suffix.lstrip("."), "warnings": []})
+
+
+def write_itk(volume: CTVolume, path: Path) -> None:
+    """Write a volume as NRRD or MetaImage (by its name's ending), compressed, int16 or float32 as it is."""
+    columns = volume.affine[:3, :3]
+    spacing = np.linalg.norm(columns, axis=0)
+    image = sitk.GetImageFromArray(volume.hu)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((columns / spacing).ravel().tolist())
+    image.SetOrigin(volume.affine[:3, 3].tolist())
+    try:
+        sitk.WriteImage(image, str(path), useCompression=True)
+    except RuntimeError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise InputError(str(path), f"cannot be written ({last})", "make room or check the permissions") from error
+
+
+def _data_file(path: Path) -> Path | None:
+    """The file that a detached header points to; only a plain name beside the header is followed.
+
+    Raises:
+        InputError: if the header points elsewhere, to several files, or to what is no regular file.
+    """
+    with path.open("rb") as file:
+        found = _DATA_FILE.search(file.read(_HEADER_BYTES))
+    target = found.group(1).decode("utf-8", "replace") if found else "LOCAL"
+    if target.upper() == "LOCAL":
+        return None
+    data = path.parent / target
+    if Path(target).name != target or not data.is_file():
+        why = f"its voxels are said to be in {target}, which is no file beside it"
+        raise InputError(str(path), why, "put the data file beside the header or give a one-file volume")
+    return data
