@@ -18,8 +18,10 @@ from med_stylesr.hu import TISSUES
 ROI: Final = 32
 """Edge of a region of interest in pixels: flat regions of this size exist in liver, muscle and heart."""
 _STRIDE: Final = 8
-_SMOOTH: Final = (9, 17)
-"""Smoothing in pixels that shows the tissue under the noise; the wider one is for scans where 9 pixels do not do."""
+_SOUGHT: Final = ((9, TISSUES["soft tissue"].low - 30, 160.0), (17, -150.0, 450.0))
+"""What counts as flat tissue: smoothing in pixels that shows it under the noise, lowest and highest smoothed HU. Soft
+tissue, and where a scan has none (a chest), fat and enhanced vessels too under a wider smoothing."""
+_MOST_SPREAD: Final = 120.0
 _LOWEST_BIN: Final = 3
 """Radial bins of the spectrum below this one hold anatomy as much as noise, and are not used."""
 _FEWEST: Final = 4
@@ -46,8 +48,8 @@ class NoiseTexture:
 def flat_regions(hu: Tensor) -> Tensor:
     """Find the flattest soft-tissue regions of a stack.
 
-    A region counts if its smoothed HU lie in the soft-tissue range everywhere; the ones whose smoothed HU vary least
-    come first, and at least half of the candidates, but no more than needed, are kept.
+    A region counts if its smoothed HU lie in the soft-tissue range everywhere; the half of them whose smoothed HU
+    vary least is kept.
 
     Args:
         hu: (K, H, W) HU.
@@ -57,22 +59,21 @@ def flat_regions(hu: Tensor) -> Tensor:
     """
     places: list[tuple[float, int, int, int]] = []
     if min(hu.shape[1:]) >= ROI:
-        for smooth in _SMOOTH:
+        for sought in _SOUGHT:
             if len(places) < _FEWEST:
-                places = sorted(place for k, plane in enumerate(hu.float()) for place in _candidates(plane, k, smooth))
+                places = sorted(place for k, plane in enumerate(hu.float()) for place in _candidates(plane, k, *sought))
     if len(places) < _FEWEST:
         return torch.zeros(0, 3, dtype=torch.int64, device=hu.device)
     chosen = places[: min(_MOST, max(_FEWEST, len(places) // 2))]
     return torch.tensor([place[1:] for place in chosen], device=hu.device)
 
 
-def _candidates(plane: Tensor, k: int, smooth: int) -> list[tuple[float, int, int, int]]:
-    """Regions of slice `k` whose smoothed HU are soft tissue everywhere, as (spread, slice, row, column)."""
-    low, high = TISSUES["soft tissue"].low - 30, TISSUES["soft tissue"].high + 60
+def _candidates(plane: Tensor, k: int, smooth: int, low: float, high: float) -> list[tuple[float, int, int, int]]:
+    """Regions of slice `k` whose smoothed HU lie in [low, high] everywhere, as (spread, slice, row, column)."""
     mean = functional.avg_pool2d(plane[None, None], smooth, stride=1, padding=smooth // 2)
     top = functional.max_pool2d(mean, ROI, stride=_STRIDE)[0, 0]
     bottom = -functional.max_pool2d(-mean, ROI, stride=_STRIDE)[0, 0]
-    fits = torch.nonzero((top <= high) & (bottom >= low)).tolist()
+    fits = torch.nonzero((top <= high) & (bottom >= low) & (top - bottom <= _MOST_SPREAD)).tolist()
     return [(float(top[r, c] - bottom[r, c]), k, r * _STRIDE, c * _STRIDE) for r, c in fits]
 
 
