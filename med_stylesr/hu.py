@@ -1,8 +1,8 @@
-"""Hounsfield units: the network's range, display windows and tissue ranges, each with its source."""
+"""Hounsfield units: the range networks see, display windows and tissue ranges, each with its source."""
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,6 @@ HU_MIN: Final = -1024.0
 """Smallest value a 12-bit CT image with intercept -1024 can hold; below it is padding."""
 HU_MAX: Final = 3071.0
 """Largest value a 12-bit CT image with intercept -1024 can hold; above it is metal on an extended scale."""
-
-_Value = TypeVar("_Value", bound=Any)
 
 
 class Window(NamedTuple):
@@ -57,26 +55,6 @@ TISSUES: Final[dict[str, TissueRange]] = {
     "soft tissue": TissueRange(0, 100),
     "bone": TissueRange(250, 1500),
 }
-
-
-def to_unit(hu: _Value) -> _Value:
-    """Scale HU linearly so that [HU_MIN, HU_MAX] becomes [0, 1]; works on arrays and tensors, never clips.
-
-    The network keeps its identity path in HU and only its features see this range: bounded inputs keep bfloat16
-    errors small.
-    """
-    unit: _Value = (hu - HU_MIN) / (HU_MAX - HU_MIN)
-    return unit
-
-
-def from_unit(unit: _Value) -> _Value:
-    """Inverse of `to_unit`."""
-    hu: _Value = unit * (HU_MAX - HU_MIN) + HU_MIN
-    return hu
-
-
-HU_PER_UNIT: Final = HU_MAX - HU_MIN
-"""HU that one unit of the network's range stands for."""
 
 
 def to_int16(hu: NDArray[Any]) -> NDArray[np.int16]:

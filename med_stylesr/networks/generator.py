@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from med_stylesr.hu import HU_MAX, HU_MIN, HU_PER_UNIT, Window
+from med_stylesr.hu import HU_MAX, HU_MIN, Window
 from med_stylesr.networks.adain import StyleEncoder
 from med_stylesr.networks.blocks import Stage
 from med_stylesr.networks.convolution import convolution, in_plane
@@ -39,6 +39,9 @@ class StyleSRGenerator(nn.Module):
         attention: channel attention after each stage (global statistics).
         style_features: channels of the style encoder.
         style_window: (centre, width) in HU in which the style encoder looks at a reference.
+        input_windows: (centre, width) pairs in HU: besides its full range the network sees the image through each of
+            them, tanh(2 (x − centre) / width), where a few HU are a large step. Bfloat16 would lose them otherwise.
+        residual_hu: HU that one unit of the last layer stands for: about the noise of a low-dose scan.
         lock_levels_hu: tissue levels of the HU lock.
         lock_cell: cell of the HU lock in half-resolution voxels.
         lock_floor: see `HULock`.
@@ -68,6 +71,8 @@ class StyleSRGenerator(nn.Module):
         attention: bool = False,
         style_features: int = 16,
         style_window: Sequence[float] = (40.0, 400.0),
+        input_windows: Sequence[Sequence[float]] = ((40.0, 400.0), (-750.0, 800.0)),
+        residual_hu: float = 50.0,
         lock_levels_hu: Sequence[float] = (-1000.0, -800.0, -400.0, -90.0, 50.0, 250.0, 900.0),
         lock_cell: int = 16,
         lock_floor: float = 0.005,
@@ -79,7 +84,7 @@ class StyleSRGenerator(nn.Module):
         self.in_channels = in_channels
         self.centre = in_channels // 2
         # Attributes, since TorchScript sees no module constants.
-        self.hu_min, self.hu_max, self.hu_per_unit = HU_MIN, HU_MAX, HU_PER_UNIT
+        self.hu_min, self.hu_max = HU_MIN, HU_MAX
         self.style_names = tuple(styles)
         self.style_dim = style_dim
         self.scales = [[int(s) for s in one] for one in [scale, *extra_scales]]
@@ -88,7 +93,9 @@ class StyleSRGenerator(nn.Module):
         self.unshuffle = [1] * (spatial_dims - 2) + [2, 2]
         self.leading = spatial_dims - 2
 
-        channels = in_channels * 4
+        self.windows = [[float(centre), float(width)] for centre, width in input_windows]
+        self.residual_hu = residual_hu
+        channels = in_channels * 4 * (1 + len(self.windows))
         self.head = convolution(spatial_dims, channels, features[0], 3)
         self.down_stages = nn.ModuleList()
         self.downs = nn.ModuleList()
@@ -193,7 +200,7 @@ class StyleSRGenerator(nn.Module):
         centre = image[:, self.centre : self.centre + 1]
         rows, columns = image.shape[-2], image.shape[-1]
         bounded = self._padded(image.clamp(self.hu_min, self.hu_max))
-        maps = self.trunk((bounded - self.hu_min) / self.hu_per_unit, self._code(style, image.shape[0]))
+        maps = self.trunk(self._views(bounded), self._code(style, image.shape[0]))
 
         base = torch.zeros_like(centre)
         correction = torch.zeros_like(centre)
@@ -202,7 +209,7 @@ class StyleSRGenerator(nn.Module):
             if self.scales[i] == factor:
                 found = True
                 step = [factor[k] * self.unshuffle[k] for k in range(len(factor))]
-                correction = channels_to_space(tail(maps).float(), step) * self.hu_per_unit
+                correction = channels_to_space(tail(maps).float(), step) * self.residual_hu
                 base = upsample(bounded[:, self.centre : self.centre + 1])
         if not found:
             raise ValueError("no head of this network has that scale")
@@ -213,9 +220,9 @@ class StyleSRGenerator(nn.Module):
         base = torch.where(inside > 0, base[..., :top, :left], outside)
         return base, correction[..., :top, :left] * inside
 
-    def trunk(self, unit: Tensor, code: Tensor) -> Tensor:
-        """Features (B, features[0], …, H/2, W/2) of an image in the network's range whose size `multiple` divides."""
-        x = self.head(space_to_channels(unit, self.unshuffle))
+    def trunk(self, views: Tensor, code: Tensor) -> Tensor:
+        """Features (B, features[0], …, H/2, W/2) of views of an image whose size `multiple` divides."""
+        x = self.head(space_to_channels(views, self.unshuffle))
         skips: list[Tensor] = []
         for down_stage, down in zip(self.down_stages, self.downs, strict=True):
             x = down_stage(x, code)
@@ -225,6 +232,13 @@ class StyleSRGenerator(nn.Module):
         for up, up_stage in zip(self.ups, self.up_stages, strict=True):
             x = up_stage(nearest_upsample(up(x), self.unshuffle) + skips.pop(), code)
         return x
+
+    def _views(self, bounded: Tensor) -> Tensor:
+        """The image in [0, 1] and through each window, as channels."""
+        views = [(bounded - self.hu_min) / (self.hu_max - self.hu_min)]
+        for window in self.windows:
+            views.append(torch.tanh((bounded - window[0]) * (2 / window[1])))
+        return torch.cat(views, dim=1)
 
     def _code(self, style: Tensor | None, batch: int) -> Tensor:
         if style is None:

@@ -1,0 +1,106 @@
+"""Loading a trained bundle: its network, weights and metadata, through MONAI's own config parser."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from med_stylesr.errors import UsageError
+from med_stylesr.networks.generator import StyleSRGenerator
+
+BUNDLE_2D = "ldct_stylesr_2d"
+"""The bundle for enhancement at the given slices, ×1 and in plane."""
+BUNDLE_3D = "ldct_stylesr_3d"
+"""The bundle for super-resolution through plane."""
+
+
+@dataclass(frozen=True)
+class LoadedBundle:
+    """A bundle ready to run.
+
+    Attributes:
+        path: its folder.
+        name: name of the folder.
+        version: from its metadata.
+        network: the generator with its weights, in evaluation mode.
+        weights_sha256: of models/model.pt, hexadecimal.
+    """
+
+    path: Path
+    name: str
+    version: str
+    network: StyleSRGenerator
+    weights_sha256: str
+
+
+def bundles_root() -> Path:
+    """Folder of the bundles that come with the package: inside a wheel, beside the package in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "bundles"
+    return inside if inside.is_dir() else package.parent / "bundles"
+
+
+def find_bundle(name_or_path: str | Path) -> Path:
+    """Folder of a bundle given by its name (of those that come with the package) or by its path.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    for candidate in (Path(name_or_path), bundles_root() / str(name_or_path)):
+        if (candidate / "configs" / "metadata.json").is_file():
+            return candidate.resolve()
+    known = ", ".join(sorted(p.parent.parent.name for p in bundles_root().glob("*/configs/metadata.json")))
+    raise UsageError(
+        f"bundle {name_or_path}", "is no bundle folder (no configs/metadata.json)", f"give a folder or one of: {known}"
+    )
+
+
+def is_shipped(bundle: Path) -> bool:
+    """Whether a bundle comes with the package; configs of any other bundle are code that somebody else wrote."""
+    return bundle.resolve().parent == bundles_root().resolve()
+
+
+def load_bundle(name_or_path: str | Path, device: torch.device) -> LoadedBundle:
+    """Build the network that a bundle's inference config describes and load its weights.
+
+    Args:
+        name_or_path: see `find_bundle`.
+        device: where the network is to run.
+
+    Raises:
+        UsageError: if the bundle is incomplete, or weights and config do not fit.
+    """
+    # MONAI takes seconds to import; a command that fails earlier should not wait for it.
+    from monai.bundle.config_parser import ConfigParser
+
+    path = find_bundle(name_or_path)
+    config, weights = path / "configs" / "inference.json", path / "models" / "model.pt"
+    for needed in (config, weights):
+        if not needed.is_file():
+            raise UsageError(
+                f"bundle {path.name}", f"has no {needed.relative_to(path)}", "restore or retrain the bundle"
+            )
+    parser = ConfigParser()
+    parser.read_config(str(config))
+    parser.read_meta(str(path / "configs" / "metadata.json"))
+    parser["bundle_root"] = str(path)
+    network = parser.get_parsed_content("network_def")
+    if not isinstance(network, StyleSRGenerator):
+        raise UsageError(f"bundle {path.name}", f"its network is a {type(network).__name__}, not a StyleSRGenerator")
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        network.load_state_dict(state.get("network", state))
+    except (RuntimeError, OSError, ValueError, AttributeError) as error:
+        raise UsageError(f"bundle {path.name}", f"weights do not fit its config: {error}", "retrain it") from error
+    metadata: dict[str, Any] = parser.get("_meta_")
+    return LoadedBundle(
+        path=path,
+        name=path.name,
+        version=str(metadata["version"]),
+        network=network.to(device).eval(),
+        weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+    )

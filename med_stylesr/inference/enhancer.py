@@ -1,0 +1,235 @@
+"""`Enhancer`: a trained bundle applied to volumes and to streams of slices. The one public entry of inference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from med_stylesr.errors import InputError, UsageError
+from med_stylesr.geometry import VoxelGrid
+from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_3D, LoadedBundle, load_bundle
+from med_stylesr.inference.runtime import TorchRuntime, pick_device
+from med_stylesr.inference.slices import ArraySlices, InPlane, SliceSource, ThroughPlane
+from med_stylesr.inference.strength import SMOOTH, StrengthPlan, StrengthRequest, plan_strength
+from med_stylesr.metrics.bias import BIAS_LIMIT_HU, tissue_shift
+from med_stylesr.metrics.regions import spread_indices
+from med_stylesr.volume import CTVolume
+
+DEFAULT_STYLE: Final = "normal-dose"
+AS_IS: Final = "as-is"
+"""Style that super-resolves and keeps the noise: for the second of two stages, the first has chosen the noise."""
+SLAB: Final = 8
+"""Slices read, run and handed on at once."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class EnhanceOptions:
+    """What to do with a scan.
+
+    Attributes:
+        scale: super-resolution factors (slice, row, column).
+        style: name of a style of the bundle.
+        request: strength, or what automatic strength aims at.
+    """
+
+    scale: tuple[int, int, int] = (1, 1, 1)
+    style: str = DEFAULT_STYLE
+    request: StrengthRequest = field(default_factory=StrengthRequest)
+
+
+class Enhancement:
+    """One scan being enhanced: pull slabs from it, then ask it for the facts.
+
+    Attributes:
+        shape: slices, rows, columns of the result.
+        plan: strength and what it is based on.
+    """
+
+    def __init__(
+        self,
+        source: SliceSource,
+        stage: SliceSource,
+        plan: StrengthPlan,
+        options: EnhanceOptions,
+        spacing_mm: tuple[float, float, float],
+        bundles: Sequence[LoadedBundle],
+    ) -> None:
+        self.shape = stage.shape
+        self.plan = plan
+        self._source, self._stage, self._options = source, stage, options
+        self._spacing_mm, self._bundles = spacing_mm, bundles
+        self._checked: dict[int, NDArray[np.float32]] = {}
+        self._to_check = set(spread_indices(source.shape[0], 12))
+
+    def slabs(self) -> Any:
+        """Yield (first slice, HU float32 (n, rows, columns)) from the first to the last slice."""
+        step = SLAB * self._options.scale[0]
+        for start in range(0, self.shape[0], step):
+            hu = self._stage.read(start, min(start + step, self.shape[0]))
+            self._remember(start, hu)
+            yield start, hu
+
+    def _remember(self, start: int, hu: NDArray[np.float32]) -> None:
+        """Keep some slices, averaged back to the grid of the input, for the check of HU."""
+        sz, sy, sx = self._options.scale
+        for k in range(start // sz, (start + hu.shape[0]) // sz):
+            if k in self._to_check:
+                block = hu[k * sz - start : (k + 1) * sz - start]
+                rows, columns = block.shape[1] // sy, block.shape[2] // sx
+                self._checked[k] = block.reshape(sz, rows, sy, columns, sx).mean(axis=(0, 2, 4), dtype=np.float64)
+
+    def tissue_shift_hu(self) -> dict[str, float]:
+        """Shift of the mean HU of each tissue class, result minus input, over the slices handed out so far."""
+        if not self._checked:
+            return {}
+        before = np.concatenate([self._source.read(k, k + 1) for k in self._checked])
+        after = np.stack(list(self._checked.values()))
+        shifts = tissue_shift(before, after, self._spacing_mm)
+        return {name: round(shift.shift_hu, 3) for name, shift in shifts.items()}
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-able record of what was done, complete once all slabs have been pulled."""
+        return {
+            "scale": list(self._options.scale),
+            "style": self._options.style,
+            **self.plan.facts(),
+            "tissue_shift_hu": self.tissue_shift_hu(),
+            "bundles": [
+                {"name": b.name, "version": b.version, "weights_sha256": b.weights_sha256} for b in self._bundles
+            ],
+        }
+
+    def warnings(self) -> list[str]:
+        """What a reader of the result must know, complete once all slabs have been pulled."""
+        moved = {n: s for n, s in self.tissue_shift_hu().items() if abs(s) >= BIAS_LIMIT_HU}
+        told = [f"mean HU of {name} moved by {shift:+.2f} HU" for name, shift in moved.items()]
+        return [*self.plan.warnings, *told]
+
+
+class Enhancer:
+    """A bundle on a device, ready for any number of scans.
+
+    Args:
+        bundle: name or folder of a bundle; it stands in for the shipped one of the same number of spatial dimensions.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        UsageError: if the bundle or the device cannot be used.
+    """
+
+    def __init__(self, bundle: str | Path = BUNDLE_2D, device: str = "auto") -> None:
+        self._device = pick_device(device)
+        self._names: dict[int, str | Path] = {2: BUNDLE_2D, 3: BUNDLE_3D}
+        first = load_bundle(bundle, self._device)
+        self._names[first.network.spatial_dims] = bundle
+        self._loaded = {first.network.spatial_dims: (first, TorchRuntime(first.network))}
+
+    def bundle(self, spatial_dims: int) -> LoadedBundle:
+        """The bundle for 2 (in plane) or 3 (through plane) dimensions, loaded on first use."""
+        return self._ready(spatial_dims)[0]
+
+    def _ready(self, spatial_dims: int) -> tuple[LoadedBundle, TorchRuntime]:
+        if spatial_dims not in self._loaded:
+            loaded = load_bundle(self._names[spatial_dims], self._device)
+            self._loaded[spatial_dims] = (loaded, TorchRuntime(loaded.network))
+        return self._loaded[spatial_dims]
+
+    def check(self, options: EnhanceOptions) -> None:
+        """Refuse options that no scan can be enhanced with.
+
+        Raises:
+            UsageError: for a style or scale that the bundles do not have, or strengths and doses out of range.
+        """
+        request, (sz, sy, sx) = options.request, options.scale
+        if request.strength is not None and not 0 <= request.strength <= 1:
+            raise UsageError(f"--strength {request.strength:g}", "is not between 0 and 1", "use auto or 0 … 1")
+        if request.dose_fraction is not None and not 0 < request.dose_fraction <= 1:
+            raise UsageError(f"--dose {request.dose_fraction:g}", "is no fraction of normal dose", "use 0 < F ≤ 1")
+        if request.target_noise_hu is not None and not request.target_noise_hu > 0:
+            raise UsageError("--target-noise", "must be more than 0 HU")
+        flat = self.bundle(2).network
+        if options.style not in flat.style_names:
+            raise UsageError(f"--style {options.style}", f"this bundle has: {', '.join(flat.style_names)}")
+        _offered((sy, sx), flat.scales, "in plane")
+        if sz > 1:
+            _offered((sz, 1, 1), self.bundle(3).network.scales, "through plane")
+
+    def open(self, source: SliceSource, spacing_mm: tuple[float, float, float], options: EnhanceOptions) -> Enhancement:
+        """Plan the enhancement of a stream of slices; nothing but a few sample slices is computed yet.
+
+        Args:
+            source: the scan.
+            spacing_mm: voxel spacing (slice, row, column).
+            options: what to do.
+
+        Raises:
+            UsageError: see `check`.
+        """
+        self.check(options)
+        (flat, in_plane), (sz, sy, sx) = self._ready(2), options.scale
+        if options.request.strength == 0 and options.scale == (1, 1, 1):
+            plan = StrengthPlan(0.0, 0.0, None, None, options.request.dose_fraction, "given strength")
+            return Enhancement(source, source, plan, options, spacing_mm, [flat])
+        plan = plan_strength(source, in_plane, options.style, options.request, spacing_mm)
+        if sz == 1:
+            code = in_plane.style_code(options.style, SMOOTH, plan.towards_smooth)
+            stage: SliceSource = InPlane(source, in_plane, code, plan.strength, (sy, sx))
+            return Enhancement(source, stage, plan, options, spacing_mm, [flat])
+        deep, through = self._ready(3)
+        code = through.style_code(options.style, SMOOTH, plan.towards_smooth)
+        stage = ThroughPlane(source, through, code, plan.strength, sz, SLAB)
+        if (sy, sx) != (1, 1):
+            stage = InPlane(stage, in_plane, in_plane.style_code(AS_IS, AS_IS, 0.0), 1.0, (sy, sx))
+        return Enhancement(source, stage, plan, options, spacing_mm, [flat, deep])
+
+    def enhance(
+        self, volume: CTVolume, options: EnhanceOptions, progress: Progress | None = None
+    ) -> tuple[CTVolume, Enhancement]:
+        """Enhance a volume in memory.
+
+        Args:
+            volume: the scan.
+            options: what to do.
+            progress: called with slices done and slices in all.
+
+        Returns:
+            The result, int16 HU, and the enhancement with its facts.
+
+        Raises:
+            UsageError: see `check`.
+            InputError: if slices are to be added to a scan that is not evenly spaced.
+        """
+        if options.scale[0] > 1:
+            require_even_slices(volume.evenly_spaced, "volume")
+        enhancement = self.open(ArraySlices(volume.hu), volume.spacing_mm, options)
+        result = np.empty(enhancement.shape, dtype=volume.hu.dtype)
+        for start, hu in enhancement.slabs():
+            result[start : start + len(hu)] = np.rint(hu) if result.dtype == np.int16 else hu
+            if progress is not None:
+                progress(start + len(hu), enhancement.shape[0])
+        grid: VoxelGrid = volume.grid.super_resolved(options.scale)
+        affine = None if options.scale == (1, 1, 1) else grid.affine
+        return volume.with_hu(result, affine, enhanced=enhancement.facts()), enhancement
+
+
+def require_even_slices(evenly_spaced: bool, name: str) -> None:
+    """Refuse to add slices between slices that are not evenly spaced.
+
+    Raises:
+        InputError: if they are not.
+    """
+    if not evenly_spaced:
+        raise InputError(name, "slices are not evenly spaced, so none can be added between them", "use --scale 1 Y X")
+
+
+def _offered(scale: tuple[int, ...], offered: Sequence[Sequence[int]], where: str) -> None:
+    if list(scale) not in [list(one) for one in offered]:
+        known = ", ".join("×".join(map(str, one)) for one in offered)
+        raise UsageError(f"scale {'×'.join(map(str, scale))} {where}", f"this bundle offers {known}")

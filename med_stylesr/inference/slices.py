@@ -1,0 +1,156 @@
+"""A volume as a stream of slices, and the two stages that enhance it on the way: through plane and in plane.
+
+Stages pull from each other: `InPlane(ThroughPlane(DICOM files))`. Each holds a few slices only, so a series of any
+length runs in bounded memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from med_stylesr.inference.runtime import TorchRuntime
+
+Hu = NDArray[np.float32]
+
+
+class SliceSource(Protocol):
+    """Anything that gives slices of a volume."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Slices, rows, columns."""
+
+    def read(self, start: int, stop: int) -> Hu:
+        """HU of slices start … stop-1, float32."""
+
+
+class ArraySlices:
+    """Slices of an array in memory.
+
+    Args:
+        hu: HU (slices, rows, columns).
+    """
+
+    def __init__(self, hu: NDArray[Any]) -> None:
+        self._hu = hu
+        self.shape: tuple[int, int, int] = (hu.shape[0], hu.shape[1], hu.shape[2])
+
+    def read(self, start: int, stop: int) -> Hu:
+        """HU of slices start … stop-1, float32."""
+        return np.asarray(self._hu[start:stop], dtype=np.float32)
+
+
+class DecodedSlices:
+    """Slices that a function decodes; the ones just read are kept, since neighbours are read again as context.
+
+    Args:
+        shape: slices, rows, columns.
+        decode: gives HU of slices start … stop-1.
+        keep: how many slices before the last read ones are kept.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], decode: Callable[[int, int], NDArray[Any]], keep: int) -> None:
+        self.shape = shape
+        self._decode = decode
+        self._keep = keep
+        self._recent: dict[int, Hu] = {}
+
+    def read(self, start: int, stop: int) -> Hu:
+        """HU of slices start … stop-1, float32."""
+        missing = [k for k in range(start, stop) if k not in self._recent]
+        if missing:
+            decoded = np.asarray(self._decode(missing[0], missing[-1] + 1), dtype=np.float32)
+            self._recent.update(zip(range(missing[0], missing[-1] + 1), decoded, strict=True))
+        slices = np.stack([self._recent[k] for k in range(start, stop)])
+        kept = range(start - self._keep, stop)
+        self._recent = {k: v for k, v in self._recent.items() if k in kept}
+        return slices
+
+
+class InPlane:
+    """Slices enhanced by a 2D network that sees each with its neighbours.
+
+    At the ends of the stack the first and last slice stand in for missing neighbours.
+
+    Args:
+        source: where slices come from.
+        runtime: runs the network.
+        code: style code (1, style_dim).
+        strength: 0 … 1.
+        scale: factors along rows and columns.
+    """
+
+    def __init__(
+        self, source: SliceSource, runtime: TorchRuntime, code: Tensor, strength: float, scale: Sequence[int]
+    ) -> None:
+        slices, rows, columns = source.shape
+        self.shape: tuple[int, int, int] = (slices, rows * scale[0], columns * scale[1])
+        self._source, self._runtime, self._code = source, runtime, code
+        self._strength, self._scale = strength, list(scale)
+
+    def read(self, start: int, stop: int) -> Hu:
+        """Enhanced HU of slices start … stop-1."""
+        base, correction = self.base_and_correction(range(start, stop))
+        return np.asarray(base + self._strength * correction)
+
+    def base_and_correction(self, wanted: Sequence[int]) -> tuple[Hu, Hu]:
+        """The two terms for some slices (in increasing order), each (len(wanted), rows, columns)."""
+        parts = [self._one(k) for k in wanted]
+        return np.stack([p[0] for p in parts]), np.stack([p[1] for p in parts])
+
+    def _one(self, k: int) -> tuple[Hu, Hu]:
+        reach, last = self._runtime.network.centre, self.shape[0] - 1
+        low, high = max(k - reach, 0), min(k + reach, last)
+        near = self._source.read(low, high + 1)
+        context = near[[min(max(i, 0), last) - low for i in range(k - reach, k + reach + 1)]]
+        base, correction = self._runtime.run(torch.from_numpy(context)[None], self._code, self._scale)
+        return base[0, 0].numpy(), correction[0, 0].numpy()
+
+
+class ThroughPlane:
+    """Slices super-resolved through plane by a 3D network, a slab with its halo at a time.
+
+    Args:
+        source: where slices come from.
+        runtime: runs the network.
+        code: style code (1, style_dim).
+        strength: 0 … 1.
+        factor: slices out per slice in.
+        slab: slices of input per run, without the halo.
+    """
+
+    def __init__(
+        self, source: SliceSource, runtime: TorchRuntime, code: Tensor, strength: float, factor: int, slab: int
+    ) -> None:
+        slices, rows, columns = source.shape
+        self.shape: tuple[int, int, int] = (slices * factor, rows, columns)
+        self._source, self._runtime, self._code = source, runtime, code
+        self._strength, self._factor, self._slab = strength, factor, slab
+        self._done: dict[int, Hu] = {}
+
+    def read(self, start: int, stop: int) -> Hu:
+        """Enhanced HU of slices start … stop-1."""
+        length = self._slab * self._factor
+        first, last = start // length, (stop - 1) // length
+        for number in range(first, last + 1):
+            if number not in self._done:
+                self._done[number] = self._run(number)
+        # The one before is context of the stage behind.
+        self._done = {n: hu for n, hu in self._done.items() if first - 1 <= n <= last}
+        joined = np.concatenate([self._done[n] for n in range(first, last + 1)])
+        return joined[start - first * length : stop - first * length]
+
+    def _run(self, number: int) -> Hu:
+        total, halo = self._source.shape[0], self._runtime.network.depth_reach
+        start, stop = number * self._slab, min((number + 1) * self._slab, total)
+        low, high = max(start - halo, 0), min(stop + halo, total)
+        slab = torch.from_numpy(self._source.read(low, high))[None, None]
+        base, correction = self._runtime.run(slab, self._code, [self._factor, 1, 1])
+        kept = slice((start - low) * self._factor, (stop - low) * self._factor)
+        return (base + self._strength * correction)[0, 0, kept].numpy()

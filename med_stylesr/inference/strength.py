@@ -1,0 +1,160 @@
+"""How much of the correction to apply: fixed, or solved on sample slices for a dose fraction or a noise level.
+
+A scan at dose fraction F has 1/√F times the noise of a normal-dose one, so a result that leaves √F of the scan's own
+noise amplitude has normal-dose noise of the scan's own texture. With base b and correction c the noise variance is a
+quadratic in the strength s, var(b + s·c), fixed by its values at s = 0, ½ and 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from med_stylesr.inference.runtime import TorchRuntime
+from med_stylesr.inference.slices import InPlane, SliceSource
+from med_stylesr.metrics.regions import spread_indices
+from med_stylesr.metrics.texture import noise_sd
+
+SAMPLE_SLICES: Final = 4
+"""Slices on which noise is measured and strength solved; noise varies slowly along the patient."""
+SMOOTH: Final = "smooth"
+"""Style at the mean-square end: the least noise a network can leave."""
+
+
+@dataclass(frozen=True)
+class StrengthRequest:
+    """What the user asked for.
+
+    Attributes:
+        strength: 0 … 1, or None for automatic.
+        dose_fraction: fraction of normal dose the scan was made with, (0, 1], or None if unknown.
+        target_noise_hu: noise to leave in HU, or None.
+    """
+
+    strength: float | None = None
+    dose_fraction: float | None = None
+    target_noise_hu: float | None = None
+
+
+@dataclass(frozen=True)
+class StrengthPlan:
+    """What will be done.
+
+    Attributes:
+        strength: factor on the correction, 0 … 1.
+        towards_smooth: share of the style `smooth` in the style code, 0 … 1; above 0 only to reach a noise level that
+            the style itself does not.
+        noise_before_hu: noise of the input in soft tissue; None if it cannot be measured.
+        noise_after_hu: noise expected in the result.
+        dose_fraction: what the solution aims at: as given, or estimated as the share of noise variance that stays.
+        basis: what decided: "given strength", "given dose", "given noise", or "estimated by the network".
+        warnings: what did not work out as asked.
+    """
+
+    strength: float
+    towards_smooth: float
+    noise_before_hu: float | None
+    noise_after_hu: float | None
+    dose_fraction: float | None
+    basis: str
+    warnings: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-able record for the manifest."""
+        return {key: value for key, value in asdict(self).items() if key != "warnings"}
+
+
+def plan_strength(
+    source: SliceSource,
+    runtime: TorchRuntime,
+    style: str,
+    request: StrengthRequest,
+    spacing_mm: tuple[float, float, float],
+) -> StrengthPlan:
+    """Decide on the strength from a few slices, at the resolution of the input.
+
+    Args:
+        source: the scan.
+        runtime: runs the 2D network.
+        style: name of the style.
+        request: what was asked for.
+        spacing_mm: voxel spacing (slice, row, column).
+
+    Raises:
+        UsageError: if the network has no such style.
+    """
+    wanted = spread_indices(source.shape[0] + 2, SAMPLE_SLICES + 2)[1:-1]
+    sample = [k - 1 for k in wanted] or [source.shape[0] // 2]
+
+    def terms(towards_smooth: float) -> tuple[NDArray[Any], NDArray[Any]]:
+        code = runtime.style_code(style, SMOOTH if towards_smooth else style, towards_smooth)
+        return InPlane(source, runtime, code, 1.0, (1, 1)).base_and_correction(sample)
+
+    base, correction = terms(0.0)
+    try:
+        variance = _variance_curve(base, correction, spacing_mm)
+    except ValueError as error:
+        fixed = 1.0 if request.strength is None else request.strength
+        warning = f"noise not measured ({error}); strength {fixed:g} used as it is"
+        asked = (warning,) if request.strength is None else ()
+        return StrengthPlan(fixed, 0.0, None, None, request.dose_fraction, "given strength", asked)
+
+    def noise(strength: float) -> float:
+        return float(np.sqrt(max(variance(strength), 0.0)))
+
+    before, after = noise(0.0), noise(1.0)
+    if request.strength is not None:
+        s = request.strength
+        return StrengthPlan(s, 0.0, before, noise(s), request.dose_fraction, "given strength")
+    target, basis = _target(request, before)
+    if target is None:
+        share = min(1.0, (after / before) ** 2) if before > 0 else 1.0
+        return StrengthPlan(1.0, 0.0, before, after, share, "estimated by the network")
+    if target >= after:
+        s = _solve(noise, target)
+        return StrengthPlan(s, 0.0, before, noise(s), request.dose_fraction, basis)
+
+    def smoother(share: float) -> float:
+        smooth_base, smooth_correction = terms(share)
+        return noise_sd(smooth_base + smooth_correction, spacing_mm)
+
+    steps = np.array([0.0, 0.5, 1.0])
+    levels = np.minimum.accumulate([after, smoother(0.5), smoother(1.0)])
+    share = float(np.interp(-target, -levels, steps))
+    reached = float(np.interp(share, steps, levels))
+    warnings: tuple[str, ...] = ()
+    if target < levels[-1]:
+        warnings = (
+            f"noise of {target:.1f} HU cannot be reached; the smoothest this bundle leaves is {reached:.1f} HU",
+        )
+    return StrengthPlan(1.0, share, before, reached, request.dose_fraction, basis, warnings)
+
+
+def _target(request: StrengthRequest, before: float) -> tuple[float | None, str]:
+    if request.target_noise_hu is not None:
+        return request.target_noise_hu, "given noise"
+    if request.dose_fraction is not None:
+        return float(np.sqrt(request.dose_fraction)) * before, "given dose"
+    return None, ""
+
+
+def _variance_curve(
+    base: NDArray[Any], correction: NDArray[Any], spacing_mm: tuple[float, float, float]
+) -> Callable[[float], float]:
+    """Noise variance of base + s·correction as a function of s."""
+    at = [noise_sd(base + s * correction, spacing_mm, max_slices=SAMPLE_SLICES) ** 2 for s in (0.0, 0.5, 1.0)]
+    polynomial = np.polynomial.Polynomial.fit([0.0, 0.5, 1.0], at, deg=2).convert()
+    return lambda s: float(polynomial(s))
+
+
+def _solve(noise: Callable[[float], float], target: float) -> float:
+    """Smallest strength whose noise is the target (0 if the input has less already)."""
+    s = np.linspace(0.0, 1.0, 201)
+    levels = np.minimum.accumulate([noise(float(x)) for x in s])
+    if target >= levels[0]:
+        return 0.0
+    return round(float(np.interp(-target, -levels, s)), 4)
