@@ -67,6 +67,7 @@ def draw_curves(rows: list[dict[str, float]], path: pathlib.Path) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     names = [n for n in dict.fromkeys(name for row in rows for name in row) if n not in ("epoch", "iteration")]
     columns = min(4, len(names))
@@ -78,5 +79,7 @@ def draw_curves(rows: list[dict[str, float]], path: pathlib.Path) -> None:
         axes.plot([row["epoch"] for row in shown], [row[name] for row in shown], marker="." if len(shown) < 30 else "")
         axes.set_title(name, fontsize=9)
         axes.tick_params(labelsize=7)
+        axes.ticklabel_format(useOffset=False)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     FigureCanvasAgg(figure).print_png(path)

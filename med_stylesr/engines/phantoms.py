@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,17 +13,8 @@ from torch.utils.data import Dataset
 
 from med_stylesr.errors import UsageError
 
-# How a style changes the normal-dose image: (share of its noise kept, standard deviation of the blur in fine voxels,
-# amount of unsharp masking with a blur of one voxel).
-_STYLES = {
-    "normal-dose": (1.0, 0.0, 0.0),
-    "smooth": (0.0, 0.0, 0.0),
-    "soft": (1.0, 0.8, 0.0),
-    "sharp": (1.0, 0.0, 0.8),
-}
 
-
-class PhantomPairs(Dataset[dict[str, Any]]):
+class PhantomPairs(Dataset[Any]):
     r"""Body-like phantoms: a fat ring, soft tissue with texture and inserts of 10 to 60 HU contrast, lungs, bone.
 
     Item n depends on (seed, n) alone. The normal-dose image is the phantom plus correlated noise of standard deviation
@@ -36,14 +27,14 @@ class PhantomPairs(Dataset[dict[str, Any]]):
         size: spatial size of the low-dose image in array order.
         scale: super-resolution factor per axis: the label has size · scale.
         in_channels: number of context slices in 2D (odd), 1 in 3D.
-        styles: names of the style bank; item n has style n modulo their number.
         dose_fraction: smallest and largest dose fraction, drawn per item, in (0, 1].
         noise_hu: standard deviation of the normal-dose noise in HU.
         noise_sigma: standard deviation of the noise's correlation in label voxels, in plane.
         seed: seed of the phantoms.
+        transform: applied to every item, or None.
 
     Raises:
-        UsageError: for an unknown style or sizes that do not fit.
+        UsageError: for sizes that do not fit.
     """
 
     def __init__(
@@ -53,53 +44,42 @@ class PhantomPairs(Dataset[dict[str, Any]]):
         size: Sequence[int],
         scale: Sequence[int],
         in_channels: int,
-        styles: Sequence[str],
         dose_fraction: Sequence[float],
         noise_hu: float,
         noise_sigma: float,
         seed: int,
+        transform: Callable[[Any], Any] | None = None,
     ) -> None:
         if len(size) != spatial_dims or len(scale) != spatial_dims:
             raise UsageError("PhantomPairs", f"size {list(size)} or scale {list(scale)} is not {spatial_dims} numbers")
-        unknown = [name for name in styles if name not in _STYLES]
-        if unknown:
-            raise UsageError("PhantomPairs", f"no style {unknown[0]!r}", f"use {', '.join(_STYLES)}")
         self.spatial_dims, self.count, self.in_channels = spatial_dims, count, in_channels
         # In 2D the context slices are a short depth axis that is not super-resolved.
         self.size = (in_channels, *size) if spatial_dims == 2 else tuple(size)
         self.scale = (1, *scale) if spatial_dims == 2 else tuple(scale)
-        self.styles, self.dose_fraction = tuple(styles), (dose_fraction[0], dose_fraction[1])
+        self.dose_fraction, self.transform = (dose_fraction[0], dose_fraction[1]), transform
         self.noise_hu, self.noise_sigma, self.seed = noise_hu, noise_sigma, seed
 
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return `image` (C, …), `label` (1, …) in HU float32, `style` (bank index) and `dose_fraction`."""
+    def __getitem__(self, index: int) -> Any:
+        """Return `image` (C, …), `label` (1, …) in HU float32 and `dose_fraction`, transformed."""
         random = np.random.default_rng([self.seed, index])
         shape = tuple(n * s for n, s in zip(self.size, self.scale, strict=True))
-        clean = draw_phantom(shape, random)
-        style = index % len(self.styles)
         own, added = (self._noise(shape, random) for _ in range(2))
+        label = draw_phantom(shape, random) + own
         dose = random.uniform(*self.dose_fraction)
-        image = clean + own + np.sqrt(1 / dose - 1) * added
-        kept, blur, sharpen = _STYLES[self.styles[style]]
-        label = clean + kept * own
-        if blur:
-            label = gaussian_filter(label, (0, blur, blur))
-        if sharpen:
-            label = label + sharpen * (label - gaussian_filter(label, (0, 1.0, 1.0)))
-        image = _block_mean(image, self.scale)
+        image = _block_mean(label + np.sqrt(1 / dose - 1) * added, self.scale)
         if self.spatial_dims == 2:
             label = label[self.in_channels // 2]
         else:
             image = image[None]
-        return {
+        item = {
             "image": torch.from_numpy(image.astype(np.float32)),
             "label": torch.from_numpy(label[None].astype(np.float32)),
-            "style": torch.tensor(style),
             "dose_fraction": torch.tensor(dose, dtype=torch.float32),
         }
+        return item if self.transform is None else self.transform(item)
 
     def _noise(self, shape: Sequence[int], random: np.random.Generator) -> NDArray[np.float64]:
         noise = gaussian_filter(random.standard_normal(shape), (0, self.noise_sigma, self.noise_sigma))
