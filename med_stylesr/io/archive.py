@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, NamedTuple
@@ -96,14 +96,14 @@ def _target(member: str, into: Path) -> Path | None:
     return into.joinpath(*(safe_component(part, "unnamed", 128) for part in parts))
 
 
-def _members(archive: Path, refused: list[Refused]) -> Iterator[tuple[str, IO[bytes]]]:
+def _members(archive: Path, refused: list[Refused]) -> Generator[tuple[str, IO[bytes]], None, None]:
     if archive.name.lower().endswith(".zip"):
         yield from _zip_members(archive, refused)
     else:
         yield from _tar_members(archive, refused)
 
 
-def _zip_members(archive: Path, refused: list[Refused]) -> Iterator[tuple[str, IO[bytes]]]:
+def _zip_members(archive: Path, refused: list[Refused]) -> Generator[tuple[str, IO[bytes]], None, None]:
     with zipfile.ZipFile(archive) as file:
         for info in file.infolist():
             if info.is_dir():
@@ -118,7 +118,7 @@ def _zip_members(archive: Path, refused: list[Refused]) -> Iterator[tuple[str, I
                     yield info.filename, stream
 
 
-def _tar_members(archive: Path, refused: list[Refused]) -> Iterator[tuple[str, IO[bytes]]]:
+def _tar_members(archive: Path, refused: list[Refused]) -> Generator[tuple[str, IO[bytes]], None, None]:
     with tarfile.open(archive, "r|*") as file:
         for info in file:
             if info.isdir():

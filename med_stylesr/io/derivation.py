@@ -44,8 +44,8 @@ class Derivation:
         tool: name of the program.
         tool_version: its version.
         codes: entries for DerivationCodeSequence (CID 7203).
-        parameters: everything that determines the result (model, version, weights' SHA-256, style, strength, scale …), in
-            the order in which DerivationDescription tells it; JSON-able values.
+        parameters: everything that determines the result (model, version, weights' SHA-256, style, strength, scale …),
+            in the order in which DerivationDescription tells it; JSON-able values.
         created: when the job ran: dates and times of the new instances. Not part of the UIDs, so that a resumed job
             gives the same ones.
         series_suffix: what is added to SeriesDescription.
@@ -72,7 +72,9 @@ class Derivation:
     @property
     def identity(self) -> str:
         """Everything that determines the result, as one string for the UIDs."""
-        return json.dumps([self.summary, self.tool, self.tool_version, dict(self.parameters)], sort_keys=True, default=str)
+        return json.dumps(
+            [self.summary, self.tool, self.tool_version, dict(self.parameters)], sort_keys=True, default=str
+        )
 
 
 def derived_uid(*parts: object) -> UID:

@@ -24,6 +24,7 @@ from pydicom.valuerep import format_number_as_ds, validate_value
 
 from med_stylesr.geometry import VoxelGrid
 from med_stylesr.io.attributes import integer, number, numbers, text, word, words
+from med_stylesr.io.ct_conditions import complete
 from med_stylesr.io.derivation import PROCESSING_EQUIPMENT, SOURCE_IMAGE, Derivation, derived_uid
 from med_stylesr.io.kept_header import KeptHeader
 from med_stylesr.io.series import DicomSeries
@@ -36,12 +37,6 @@ _LOSSY_METHODS: Final = {
     HTJ2K: "ISO_15444_15",
 }
 """LossyImageCompressionMethod (PS3.3 C.7.6.1.1.5.1) of transfer syntaxes that may be lossy."""
-_EMPTY_IF_ABSENT: Final = (
-    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "ReferringPhysicianName"),
-    *("StudyID", "AccessionNumber", "PatientPosition", "PositionReferenceIndicator", "Manufacturer", "KVP"),
-    "AcquisitionNumber",
-)
-"""Type 2 attributes of the CT Image IOD (PS3.3 A.3): present, but empty when unknown."""
 _MAX_LO: Final = 64
 _MAX_IS: Final = 2**31 - 1
 _EXACT: Final = 1e-6
@@ -97,16 +92,7 @@ class DerivedHeader:
         return list(range(max(first, 0), min(last, len(self._series) - 1) + 1))
 
     def _fill_required(self, dataset: Dataset, source: Dataset) -> None:
-        for keyword in _EMPTY_IF_ABSENT:
-            if keyword not in dataset:
-                setattr(dataset, keyword, "")
-        for keyword in ("ContrastBolusRoute", "ContrastBolusVolume", "ContrastBolusTotalDose"):
-            if keyword in dataset and "ContrastBolusAgent" not in dataset:
-                dataset.ContrastBolusAgent = ""
-        if dataset.get("PatientIdentityRemoved") == "YES" and not dataset.get("DeidentificationMethod"):
-            dataset.pop("DeidentificationMethod", None)
-            if not dataset.get("DeidentificationMethodCodeSequence"):
-                dataset.DeidentificationMethod = "not stated by the source"
+        complete(dataset)
         if not dataset.get("StudyInstanceUID"):
             dataset.StudyInstanceUID = derived_uid("study", text(source, "StudyInstanceUID") or self._series.uid)
             self._kept.warnings["StudyInstanceUID of the source is malformed; the derived series has a new one"] = None

@@ -84,9 +84,10 @@ def _assign(one: Slice, stacks: list[list[Slice]]) -> None:
     orientation = np.array(numbers(one.header, "ImageOrientationPatient", 6))
     spacing = np.array(numbers(one.header, "PixelSpacing", 2))
     for stack in stacks:
-        first = stack[0].header
-        same_way = np.abs(orientation - numbers(first, "ImageOrientationPatient", 6)).max() <= SAME_ORIENTATION
-        if same_way and np.allclose(spacing, numbers(first, "PixelSpacing", 2), rtol=SAME_SPACING, atol=0):
+        other_orientation = np.array(numbers(stack[0].header, "ImageOrientationPatient", 6))
+        other_spacing = np.array(numbers(stack[0].header, "PixelSpacing", 2))
+        same_way = np.abs(orientation - other_orientation).max() <= SAME_ORIENTATION
+        if same_way and np.abs(spacing / other_spacing - 1).max() <= SAME_SPACING:
             stack.append(one)
             return
     stacks.append([one])
@@ -94,7 +95,7 @@ def _assign(one: Slice, stacks: list[list[Slice]]) -> None:
 
 def _phases(uid: str, stacks: Sequence[list[Slice]], skipped: list[Skipped]) -> list[Phase]:
     labels = _labels([stack[0].header for stack in stacks])
-    found = []
+    found: list[Phase] = []
     for stack, label in zip(stacks, labels, strict=True):
         try:
             phases = separate(stack)

@@ -14,6 +14,7 @@ from typing import BinaryIO, Final
 import pydicom
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import (
     UID,
@@ -123,12 +124,10 @@ def inflated(file: BinaryIO, name: str) -> BinaryIO:
         raise InputError(name, f"inflates to more than {MAX_INFLATED_BYTES >> 20} MB", "do not trust this file")
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    plain = io.BytesIO()
-    plain.write(bytes(128) + b"DICM")
-    write_file_meta_info(plain, meta, enforce_standard=False)
-    plain.write(body)
-    plain.seek(0)
-    return plain
+    start_of_file = DicomBytesIO()
+    start_of_file.is_little_endian, start_of_file.is_implicit_VR = True, False
+    write_file_meta_info(start_of_file, meta, enforce_standard=False)
+    return io.BytesIO(b"".join((bytes(_MAGIC_OFFSET), b"DICM", start_of_file.getvalue(), body)))
 
 
 def _size(stream: BinaryIO) -> int:
@@ -159,7 +158,8 @@ def _kept_part(dataset: FileDataset) -> Dataset:
             continue
         elements[tag] = element
     header = Dataset(elements)  # type: ignore[arg-type]
-    header.set_original_encoding(*dataset.original_encoding, dataset.original_character_set)
+    implicit, little = dataset.original_encoding
+    header.set_original_encoding(implicit, little, dataset.original_character_set)
     return header
 
 

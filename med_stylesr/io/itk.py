@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 from numpy.typing import NDArray
 
 from med_stylesr.errors import InputError
@@ -29,10 +29,10 @@ def read_itk(path: Path) -> CTVolume:
     name = str(path)
     data = _data_file(path)
     try:
-        reader = sitk.ImageFileReader()
+        reader = SimpleITK.ImageFileReader()
         reader.SetFileName(name)
         reader.ReadImageInformation()
-        pixel = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+        pixel = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
         if reader.GetNumberOfComponents() != 1 or not re.search("integer|float", pixel) or "complex" in pixel:
             raise InputError(name, f"voxels are {pixel}, not one number each", "give a volume in HU")
         bits = re.search(r"\d+", pixel)
@@ -40,7 +40,7 @@ def read_itk(path: Path) -> CTVolume:
         image = reader.Execute()
         if image.GetDimension() > 3:
             image = image[(slice(None),) * 3 + (0,) * (image.GetDimension() - 3)]
-        stored: NDArray[Any] = sitk.GetArrayFromImage(image)
+        stored: NDArray[Any] = SimpleITK.GetArrayFromImage(image)
     except InputError:
         raise
     except OSError as error:
@@ -58,12 +58,12 @@ def write_itk(volume: CTVolume, path: Path) -> None:
     """Write a volume as NRRD or MetaImage (by its name's ending), compressed, int16 or float32 as it is."""
     columns = volume.affine[:3, :3]
     spacing = np.linalg.norm(columns, axis=0)
-    image = sitk.GetImageFromArray(volume.hu)
+    image = SimpleITK.GetImageFromArray(volume.hu)
     image.SetSpacing(spacing.tolist())
     image.SetDirection((columns / spacing).ravel().tolist())
     image.SetOrigin(volume.affine[:3, 3].tolist())
     try:
-        sitk.WriteImage(image, str(path), useCompression=True)
+        SimpleITK.WriteImage(image, str(path), useCompression=True)
     except RuntimeError as error:
         last = str(error).strip().splitlines()[-1]
         raise InputError(str(path), f"cannot be written ({last})", "make room or check the permissions") from error

@@ -67,15 +67,12 @@ _ENUMERATED: Final = {
         "QualityControlImage": ("YES", "NO", "BOTH"),
         "Laterality": ("R", "L"),
         "ImageLaterality": ("R", "L", "U", "B"),
-        "ExposureModulationType": None,
         "PatientPosition": (
-            *("HFP", "HFS", "HFDR", "HFDL", "FFP", "FFS", "FFDR", "FFDL", "LFP", "LFS", "RFP", "RFS", "AFP", "AFS", "PFP"),
-            *("PFS", "AFDR", "AFDL", "PFDR", "PFDL"),
+            *("HFP", "HFS", "HFDR", "HFDL", "FFP", "FFS", "FFDR", "FFDL", "LFP", "LFS"),
+            *("RFP", "RFS", "AFP", "AFS", "AFDR", "AFDL", "PFP", "PFS", "PFDR", "PFDL"),
         ),
     }.items()
-    if values is not None
 }
-_NUMERIC_TEXT: Final = ("DS", "IS")
 _TEXT: Final = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")
 
 
@@ -91,7 +88,7 @@ class KeptHeader:
         self._seen: dict[tuple[int, str | None, bytes, str], DataElement | None] = {}
 
     def of(self, header: Dataset) -> Dataset:
-        """The kept attributes of one source header, valid for strict writing, without anything of pixels or geometry."""
+        """The kept attributes of one source header, valid for strict writing, without pixels and geometry."""
         charset = self._charset(header)
         kept = Dataset()
         if charset:
@@ -131,9 +128,10 @@ class KeptHeader:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 element = header[tag]
-                if element.VR == "SQ":
-                    return element if tag in _SEQUENCES and all(_item_is_valid(item) for item in element.value) else None
-                return _checked(element)
+                if element.VR != "SQ":
+                    return _checked(element)
+                whole = tag in _SEQUENCES and all(_item_is_valid(item) for item in element.value)
+                return element if whole else None
         except Exception as error:
             # pydicom raises one of many errors for a value that does not fit its VR.
             self.warnings[f"{name} of the source is malformed and left out ({type(error).__name__})"] = None
@@ -158,7 +156,7 @@ def _checked(element: DataElement) -> DataElement | None:
     if element.VR == "DS":
         return DataElement(tag, "DS", [_decimal(v) for v in values])
     for value in values:
-        validate_value(element.VR, str(value) if isinstance(value, str) or element.VR in _NUMERIC_TEXT else value, RAISE)
+        validate_value(element.VR, str(value) if isinstance(value, str) or element.VR == "IS" else value, RAISE)
     return element
 
 

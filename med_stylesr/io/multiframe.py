@@ -52,7 +52,7 @@ def frame_headers(header: Dataset) -> list[Dataset]:
     shared_items = header.get("SharedFunctionalGroupsSequence") or [Dataset()]
     common = Dataset()
     for tag in header.keys():  # noqa: SIM118 - iterating a Dataset would convert every value
-        common[tag] = header.get_item(tag)  # type: ignore[assignment]
+        common[tag] = header.get_item(tag)
     for keyword in _SEQUENCES_LEFT_OUT:
         if keyword in common:
             delattr(common, keyword)
@@ -62,7 +62,8 @@ def frame_headers(header: Dataset) -> list[Dataset]:
 
 def _frame(common: Dataset, item: Dataset) -> Dataset:
     header = Dataset(common)
-    header.set_original_encoding(*common.original_encoding, common.original_character_set)
+    implicit, little = common.original_encoding
+    header.set_original_encoding(implicit, little, common.original_character_set)
     _flatten(item, header)
     if "FrameType" in header:
         header.ImageType = header.FrameType

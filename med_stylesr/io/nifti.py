@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import nibabel
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from med_stylesr.errors import InputError
@@ -41,18 +42,18 @@ def read_nifti(path: Path) -> CTVolume:
             raise InputError(name, f"voxels are {dtype}, not one number each", "give a volume in HU")
         check_claimed_size(path, shape, dtype.itemsize)
         stored = np.asanyarray(image.dataobj.get_unscaled()).reshape(shape[:3])
-        slope, intercept = (float(v) if np.isfinite(v) else d for v, d in ((image.dataobj.slope, 1.0), (image.dataobj.inter, 0.0)))
+        slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)
         unit = header.get_xyzt_units()[0]
         placed = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
         affine = np.asarray(image.affine, dtype=np.float64).copy()
     except InputError:
         raise
-    except (nibabel.filebasedimages.ImageFileError, AttributeError) as error:
+    except (ImageFileError, AttributeError) as error:
         raise InputError(name, f"is no NIfTI volume ({error})", "export it again") from error
     except (OSError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, KeyError) as error:
         raise InputError(name, f"is damaged ({error})", "copy it again") from error
     affine[:3] *= _MM_PER_UNIT.get(unit, 1.0)
-    hu = rescaled(stored, slope or 1.0, intercept)
+    hu = rescaled(stored, slope, intercept)
     warnings = [] if placed else ["neither sform nor qform is set: position and orientation are assumed to be RAS"]
     return volume_of(name, hu.transpose(2, 1, 0), lps_to_ras(affine), {"format": "nifti", "warnings": warnings})
 

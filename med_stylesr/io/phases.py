@@ -137,7 +137,7 @@ def _interleaved(groups: list[list[Slice]]) -> bool:
     if not all(is_even(o) for o in origins):
         return False
     direction = origins[0][-1] - origins[0][0]
-    ranges = [np.sort((o[[0, -1]] @ direction)) for o in origins]
+    ranges = [np.sort(o[[0, -1]] @ direction) for o in origins]
     shared = min(r[1] for r in ranges) - max(r[0] for r in ranges)
     return bool(shared > 0.5 * min(r[1] - r[0] for r in ranges))
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames, parse_basic_offsets, parse_fragments
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEGLSTransferSyntaxes, RLELossless
 
 from med_stylesr.errors import InputError
@@ -168,18 +168,16 @@ def _jpeg_ls(frame: bytes, rows: int, columns: int) -> NDArray[Any]:
 
 
 def _by_pydicom(frame: bytes, transfer_syntax: UID, header: Dataset) -> NDArray[Any]:
-    values, _ = get_decoder(transfer_syntax).as_array(
-        encapsulate([frame], has_bot=False),
-        index=0,
-        raw=True,
-        rows=int(header.Rows),
-        columns=int(header.Columns),
-        number_of_frames=1,
-        samples_per_pixel=1,
-        photometric_interpretation=word(header, "PhotometricInterpretation"),
-        bits_allocated=int(header.BitsAllocated),
-        bits_stored=int(header.BitsStored),
-        pixel_representation=int(header.PixelRepresentation),
-        pixel_keyword="PixelData",
-    )
+    options: dict[str, Any] = {
+        "rows": int(header.Rows),
+        "columns": int(header.Columns),
+        "number_of_frames": 1,
+        "samples_per_pixel": 1,
+        "photometric_interpretation": word(header, "PhotometricInterpretation"),
+        "bits_allocated": int(header.BitsAllocated),
+        "bits_stored": int(header.BitsStored),
+        "pixel_representation": int(header.PixelRepresentation),
+        "pixel_keyword": "PixelData",
+    }
+    values, _ = get_decoder(transfer_syntax).as_array(encapsulate([frame], has_bot=False), index=0, raw=True, **options)
     return values
