@@ -15,7 +15,8 @@ from pydicom.valuerep import format_number_as_ds, validate_value
 
 from med_stylesr.io.attributes import words
 
-_GROUPS: Final = (0x0008, 0x0010, 0x0012, 0x0018, 0x0020, 0x0028, 0x0032, 0x0038, 0x0040)
+_GROUPS: Final = (0x0008, 0x0010, 0x0012, 0x0018, 0x0020, 0x0028)
+_REQUEST_ATTRIBUTES: Final = 0x00400275
 
 _STALE: Final = frozenset(
     tag_for_keyword(keyword)
@@ -24,9 +25,7 @@ _STALE: Final = frozenset(
         *("SOPClassUID", "SOPInstanceUID", "InstanceCreationDate", "InstanceCreationTime", "InstanceCreatorUID"),
         *("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "SeriesDate", "SeriesTime", "InstanceNumber"),
         *("ContentDate", "ContentTime", "ImageType", "DerivationDescription", "ImagesInAcquisition"),
-        *("PerformedProcedureStepID", "PerformedProcedureStepDescription"),
-        *("PerformedProcedureStepStartDate", "PerformedProcedureStepStartTime"),
-        *("PerformedProcedureStepEndDate", "PerformedProcedureStepEndTime"),
+        *("OverlayDate", "OverlayTime", "CurveDate", "CurveTime"),
         *("SpacingBetweenSlices", "SliceThickness", "SliceLocation", "ImagePositionPatient", "PixelSpacing"),
         *("PixelSpacingCalibrationType", "PixelSpacingCalibrationDescription", "PixelAspectRatio"),
         *("ImageOrientationPatient", "PatientOrientation", "FrameOfReferenceUID", "NominalScannedPixelSpacing"),
@@ -94,7 +93,7 @@ class KeptHeader:
         if charset:
             kept.SpecificCharacterSet = charset[0] if len(charset) == 1 else list(charset)
         for tag in header.keys():  # noqa: SIM118 - iterating a Dataset would convert every value
-            if tag.group not in _GROUPS or tag in _STALE or tag == 0x00080005:
+            if tag == 0x00080005 or tag in _STALE or (tag.group not in _GROUPS and tag != _REQUEST_ATTRIBUTES):
                 continue
             element = self._element(header, tag, "\\".join(charset))
             if element is not None:
