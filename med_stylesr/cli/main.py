@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from med_stylesr.cli import enhance as _enhance
 from med_stylesr.errors import MedStyleError, UsageError
 
 app = typer.Typer(
@@ -42,6 +43,9 @@ def options(
     """Options that stand before the verb."""
     if debug:
         os.environ["MED_STYLESR_DEBUG"] = "1"
+
+
+app.command("enhance")(_enhance.enhance)
 
 
 def run() -> None:

@@ -1,0 +1,133 @@
+"""`med-stylesr enhance`: the main job."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from med_stylesr.errors import UsageError
+
+
+class Format(str, Enum):
+    """Output formats."""
+
+    auto = "auto"
+    dicom = "dicom"
+    nifti = "nifti"
+    nrrd = "nrrd"
+
+
+def enhance(
+    source: Annotated[
+        Path, typer.Argument(help="DICOM folder, file, zip or DICOMDIR; NIfTI, NRRD or MHA; or a tree of them.")
+    ],
+    dest: Annotated[Path, typer.Argument(help="Folder for the results; made if needed. Never inside SOURCE.")],
+    scale: Annotated[
+        tuple[int, int, int], typer.Option(metavar="Z Y X", help="Super-resolution factors: slices, rows, columns.")
+    ] = (1, 1, 1),
+    spacing: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(
+            metavar="Z Y X", help="Target spacing in mm instead of --scale; the nearest whole factors are used."
+        ),
+    ] = None,
+    strength: Annotated[
+        str, typer.Option(metavar="auto|0..1", help="How much of the correction to apply; 0 gives the input back.")
+    ] = "auto",
+    dose: Annotated[
+        float | None,
+        typer.Option(
+            metavar="F", help="Fraction of normal dose the scan was made with (auto leaves sqrt(F) of its noise)."
+        ),
+    ] = None,
+    target_noise: Annotated[
+        float | None, typer.Option(metavar="HU", help="Noise that auto is to leave in soft tissue.")
+    ] = None,
+    style: Annotated[str, typer.Option(help="A style of the bundle: normal-dose, smooth, as-is.")] = "normal-dose",
+    bundle: Annotated[str, typer.Option(help="Bundle folder, or the name of a shipped one.")] = "ldct_stylesr_2d",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    jobs: Annotated[int, typer.Option(min=1, help="Scans worked on at the same time.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist in DEST.")] = False,
+    format: Annotated[Format, typer.Option(help="Format of the results; auto keeps that of the input.")] = Format.auto,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="An HTML report for every scan.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Progress as JSON lines on standard output.")] = False,
+    stop_with_stdin: Annotated[
+        bool,
+        typer.Option("--stop-with-stdin", help="Stop when standard input closes (for programs that start this one)."),
+    ] = False,
+) -> None:
+    """Give low-dose CT scans the look of normal dose, super-resolved on request.
+
+    HU, geometry and headers are kept; DICOM comes out as a derived series of the same study, volumes in their own
+    format. DEST gets manifest.json: what was done to every scan, and why one was not.
+
+    Examples:
+      med-stylesr enhance scans/ out/
+      med-stylesr enhance scans/ out/ --dose 0.25 --scale 1 2 2
+      med-stylesr enhance chest.nii.gz out/ --strength 0.5
+
+    Exit status: 0 all done, 1 something failed and the rest was done, 2 wrong usage or nothing usable in SOURCE.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    if stop_with_stdin:
+        threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
+    request = _strength(strength, dose, target_noise)
+
+    from med_stylesr.cli.progress import reporter
+
+    with reporter(as_json) as events:
+        from med_stylesr.inference.enhancer import EnhanceOptions
+        from med_stylesr.inference.strength import StrengthRequest
+        from med_stylesr.service.batch import exit_status, run_batch
+        from med_stylesr.service.settings import EnhanceSettings
+
+        settings = EnhanceSettings(
+            options=EnhanceOptions(scale=scale, style=style, request=StrengthRequest(*request)),
+            spacing_mm=spacing,
+            bundle=bundle,
+            device=device,
+            format=format.value,
+            deidentify=None,
+            key_file=None,
+            overwrite=overwrite,
+            report=report,
+            threads=max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0,
+        )
+        manifest = run_batch(source, dest, settings, jobs=jobs, resume=resume, events=events)
+    status = exit_status(manifest)
+    if status:
+        sys.exit(status)
+
+
+def _strength(
+    strength: str, dose: float | None, target_noise: float | None
+) -> tuple[float | None, float | None, float | None]:
+    if strength == "auto":
+        if dose is not None and target_noise is not None:
+            raise UsageError("--dose and --target-noise", "both say what auto is to aim at", "give one of them")
+        return None, dose, target_noise
+    try:
+        fixed = float(strength)
+    except ValueError:
+        raise UsageError(f"--strength {strength}", "is neither auto nor a number", "use auto or 0 … 1") from None
+    if target_noise is not None or dose is not None:
+        raise UsageError("--dose or --target-noise", "only steer automatic strength", "leave --strength out")
+    return fixed, None, None
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _stop_when_stdin_closes() -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)

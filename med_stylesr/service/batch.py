@@ -1,0 +1,229 @@
+"""Every scan of a source, one after the other or in worker processes; one that fails never stops the others."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from med_stylesr.errors import MedStyleError
+from med_stylesr.inference.enhancer import Enhancer
+from med_stylesr.io.publish import check_apart, remove_leftovers
+from med_stylesr.io.series import DicomSeries
+from med_stylesr.io.source import Inputs, VolumeFile, find_inputs
+from med_stylesr.service.jobs import Outcome, enhance_file, enhance_series
+from med_stylesr.service.manifest import DONE, FAILED, RUNNING, SKIPPED, Entry, Manifest, earlier_entries
+from med_stylesr.service.settings import EnhanceSettings
+
+Events = Callable[[Mapping[str, Any]], None]
+"""Receives what happens, as JSON-able mappings with the key `event`; see docs/reference/json-events.md."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scan to do.
+
+    Attributes:
+        item: where it is.
+        entry: its place in the manifest, status "running".
+    """
+
+    item: DicomSeries | VolumeFile
+    entry: Entry
+
+
+def run_batch(
+    source: Path, dest: Path, settings: EnhanceSettings, *, jobs: int, resume: bool, events: Events
+) -> Manifest:
+    """Enhance everything in `source` into `dest`.
+
+    Args:
+        source: folder, file, archive or DICOMDIR.
+        dest: output folder.
+        settings: what to do.
+        jobs: scans worked on at the same time.
+        resume: skip what an earlier run with the same settings has done.
+        events: told what happens.
+
+    Returns:
+        The manifest, every entry done, failed or skipped.
+
+    Raises:
+        UsageError: if nothing in `source` can be used, or options cannot be met.
+    """
+    check_apart(source, dest)
+    events({"event": "scan", "source": str(source)})
+    with find_inputs(source) as inputs:
+        enhancer = Enhancer(settings.bundle, settings.device)
+        if settings.spacing_mm is None:
+            enhancer.check(settings.options)
+        earlier = earlier_entries(dest) if resume else {}
+        if resume:
+            remove_leftovers(dest)
+        manifest = Manifest(dest, "enhance", {"source": str(source), "jobs": jobs, **settings.record()})
+        manifest.entries = list(_skipped(inputs))
+        for entry in manifest.entries:
+            events({"event": "skip", "source": entry.source, "reason": entry.reason, "problem": entry.status == FAILED})
+        todo = list(_plan(inputs, settings, enhancer, earlier, manifest, events))
+        events({"event": "start", "total": len(todo)})
+        if jobs == 1:
+            finished = _one_by_one(todo, dest, settings, enhancer, events)
+        else:
+            finished = _in_processes(todo, dest, settings, jobs, events)
+        for entry in finished:
+            manifest.set(entry)
+        manifest.save()
+    events({"event": "end", "manifest": str(dest / "manifest.json")})
+    return manifest
+
+
+def _skipped(inputs: Inputs) -> Iterator[Entry]:
+    for skipped in inputs.skipped:
+        yield Entry(skipped.name, "other", FAILED if skipped.problem else SKIPPED, skipped.reason)
+
+
+def _plan(
+    inputs: Inputs,
+    settings: EnhanceSettings,
+    enhancer: Enhancer,
+    earlier: Mapping[str, Entry],
+    manifest: Manifest,
+    events: Events,
+) -> Iterator[Job]:
+    """What is to be done, in a fixed order; what an earlier run has done goes straight into the manifest."""
+    weights = enhancer.bundle(2).weights_sha256
+    items: Sequence[DicomSeries | VolumeFile] = [*inputs.series, *inputs.volumes]
+    for item in items:
+        name, kind, identity = _identity(item)
+        fingerprint = settings.fingerprint(identity, weights)
+        known = earlier.get(fingerprint)
+        if known and known.status == DONE:
+            manifest.entries.append(known)
+            events({"event": "skip", "source": name, "reason": "done by an earlier run", "problem": False})
+            continue
+        entry = Entry(name, kind, RUNNING, fingerprint=fingerprint)
+        manifest.set(entry)
+        yield Job(item, entry)
+
+
+def _identity(item: DicomSeries | VolumeFile) -> tuple[str, str, str]:
+    if isinstance(item, VolumeFile):
+        digest = hashlib.sha256()
+        with item.path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return str(item.relative), "volume", digest.hexdigest()
+    return item.name, "dicom", "\n".join([item.part, *item.sop_instance_uids])
+
+
+def _one_by_one(
+    todo: Sequence[Job], dest: Path, settings: EnhanceSettings, enhancer: Enhancer, events: Events
+) -> Iterator[Entry]:
+    for number, job in enumerate(todo):
+        events({"event": "series", "source": job.entry.source, "number": number + 1, "total": len(todo)})
+
+        def progress(done: int, total: int, source: str = job.entry.source) -> None:
+            events({"event": "progress", "source": source, "done": done, "total": total})
+
+        entry = attempt(job, dest, settings, enhancer, progress)
+        events(_told(entry))
+        yield entry
+
+
+def _in_processes(
+    todo: Sequence[Job], dest: Path, settings: EnhanceSettings, jobs: int, events: Events
+) -> Iterator[Entry]:
+    """Workers in processes of their own; a worker that dies takes one scan with it, and is replaced."""
+    crashed: list[Job] = []
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(settings,)) as pool:
+        futures: dict[Future[Entry], Job] = {pool.submit(_work, job, dest, settings): job for job in todo}
+        for future in as_completed(futures):
+            try:
+                entry = future.result()
+            except BrokenProcessPool:
+                crashed.append(futures[future])
+                continue
+            events(_told(entry))
+            yield entry
+    # Which one of them killed the pool is not known: each gets a worker to itself.
+    for job in crashed:
+        entry = _alone(job, dest, settings)
+        events(_told(entry))
+        yield entry
+
+
+def _alone(job: Job, dest: Path, settings: EnhanceSettings) -> Entry:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=_start_worker, initargs=(settings,)) as pool:
+        try:
+            return pool.submit(_work, job, dest, settings).result()
+        except BrokenProcessPool:
+            remove_leftovers(dest)
+            return replace(
+                job.entry, status=FAILED, reason="its worker process died (out of memory, or a decoder fault)"
+            )
+
+
+_worker: Enhancer | None = None
+
+
+def _start_worker(settings: EnhanceSettings) -> None:
+    global _worker
+    if settings.threads:
+        import torch
+
+        torch.set_num_threads(settings.threads)
+    _worker = Enhancer(settings.bundle, settings.device)
+
+
+def _work(job: Job, dest: Path, settings: EnhanceSettings) -> Entry:
+    if _worker is None:
+        raise RuntimeError("worker was not initialised")
+    return attempt(job, dest, settings, _worker, lambda done, total: None)
+
+
+def attempt(
+    job: Job, dest: Path, settings: EnhanceSettings, enhancer: Enhancer, progress: Callable[[int, int], None]
+) -> Entry:
+    """Do one job; any error but an interruption ends in the entry's reason."""
+    started = time.monotonic()
+    try:
+        outcome: Outcome
+        if isinstance(job.item, DicomSeries):
+            outcome = enhance_series(job.item, dest, settings, enhancer, progress)
+        else:
+            outcome = enhance_file(job.item, dest, settings, enhancer, progress)
+    except MedStyleError as error:
+        reason = "; ".join(part for part in (error.why, error.todo) if part)
+        entry = replace(job.entry, status=FAILED, reason=reason)
+    except MemoryError:
+        entry = replace(job.entry, status=FAILED, reason="not enough memory; use a smaller --scale or fewer --jobs")
+    except Exception as error:
+        entry = replace(job.entry, status=FAILED, reason=f"internal error: {type(error).__name__}: {error}")
+    else:
+        entry = replace(job.entry, status=DONE, outputs=outcome.outputs, facts=outcome.facts, warnings=outcome.warnings)
+    return replace(entry, seconds=round(time.monotonic() - started, 2))
+
+
+def _told(entry: Entry) -> dict[str, Any]:
+    return {
+        "event": entry.status,
+        "source": entry.source,
+        "reason": entry.reason,
+        "warnings": entry.warnings,
+        "outputs": entry.outputs,
+        "seconds": entry.seconds,
+        "facts": entry.facts,
+    }
+
+
+def exit_status(manifest: Manifest) -> int:
+    """0 if everything was done, 1 if something failed (DESIGN section 5; 2 is a UsageError)."""
+    return int(any(entry.status == FAILED for entry in manifest.entries))
