@@ -223,15 +223,15 @@ def _set_pixels(dataset: Dataset, spec: StackSpec, hu: Points, k: int) -> None:
 
 
 def worst_shift_mm(hu: NDArray[Any], positions: Points, scene: Scene = GRADIENT) -> float:
-    """By how many millimetres HU of a gradient scene lie elsewhere than `positions` says.
+    """By how many millimetres HU of a gradient scene lie elsewhere than `positions` says, at the worst voxel.
 
     Args:
-        hu: HU of one slice, any shape (...).
+        hu: HU, any shape (...), rounded to whole numbers once.
         positions: claimed LPS mm of the voxels, shape (..., 3).
-        scene: a scene of a gradient alone, which was read back rounded to whole HU.
+        scene: a scene of a gradient alone.
     """
     slope = float(np.linalg.norm(scene.gradient_hu_per_mm))
-    return float(abs(np.mean(hu - scene.hu_at(positions))) / slope)
+    return float(max(0.0, np.abs(hu - scene.hu_at(positions)).max() - 0.5) / slope)
 
 
 def _ds(value: float) -> str:
