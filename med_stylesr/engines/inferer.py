@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from monai.inferers import Inferer
+from monai.utils.type_conversion import convert_to_tensor
 from torch import Tensor
 
 
@@ -26,7 +27,7 @@ class SliceContextInferer(Inferer):
 
         A `style` for the one volume is used for all its slices.
         """
-        volume = torch.as_tensor(inputs)[0, 0]
+        volume = convert_to_tensor(inputs, track_meta=False)[0, 0]
         slices, reach = volume.shape[0], self.context // 2
         around = torch.arange(-reach, reach + 1, device=volume.device)
         style = kwargs.pop("style", None)
@@ -52,7 +53,7 @@ class SlabInferer(Inferer):
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Return (B, 1, slices·s, rows·s, columns·s) of a volume (B, 1, slices, rows, columns) in HU."""
-        volume = torch.as_tensor(inputs)
+        volume = convert_to_tensor(inputs, track_meta=False)
         slices = volume.shape[2]
         parts = []
         for start in range(0, slices, self.slab):

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from monai.data import MetaTensor
 from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys as Keys
+from monai.utils.type_conversion import convert_to_tensor
 from torch import Tensor, nn
 
 from med_stylesr.engines.adversary import Adversary
@@ -38,7 +38,7 @@ def prepare_pair(
     """
 
     def move(value: Any) -> Tensor:
-        tensor = value.as_tensor() if isinstance(value, MetaTensor) else torch.as_tensor(value)
+        tensor: Tensor = convert_to_tensor(value, track_meta=False)
         return tensor.to(device=device, non_blocking=non_blocking, **kwargs)
 
     extra = {"style": move(batch["style"])} if "style" in batch else {}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.transforms import RandomizableTransform
+from monai.utils.type_conversion import convert_to_tensor
 from torch import Tensor
 
 from med_stylesr.errors import UsageError
@@ -56,7 +57,7 @@ class RandBodyCropd(RandomizableTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> list[dict[Hashable, Any]]:
         """Return `num_samples` mappings with patches in place of the two volumes."""
-        image, label = (torch.as_tensor(data[key]) for key in (self.image_key, self.label_key))
+        image, label = (convert_to_tensor(data[key], track_meta=False) for key in (self.image_key, self.label_key))
         shape = image.shape[1:]
         if [n * s for n, s in zip(shape, self.scale, strict=True)] != list(label.shape[1:]):
             raise UsageError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from monai.transforms import RandomizableTransform
+from monai.utils.type_conversion import convert_to_tensor
 from scipy.ndimage import gaussian_filter
 
 from med_stylesr.errors import UsageError
@@ -53,7 +54,7 @@ class RandStyleTargetd(RandomizableTransform):
         """Return the mapping with the filtered label and the style's number."""
         number = int(self.R.choice(len(self.styles), p=self.probabilities))
         name = self.styles[number]
-        label = torch.as_tensor(data[self.label_key])
+        label = convert_to_tensor(data[self.label_key], track_meta=False)
         if self.blur.get(name):
             label = _blurred(label, self.blur[name])
         if self.sharpen.get(name):
