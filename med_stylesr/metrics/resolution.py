@@ -175,7 +175,7 @@ def _skin_pixels(
     for part, low, high in ((signed < -2, -1100.0, -960.0), (signed > 1.5, -180.0, 150.0)):
         total = np.bincount(stretch[part], minlength=good.size)
         mean = np.bincount(stretch[part], values[part], minlength=good.size) / np.maximum(total, 1)
-        good &= (total > 10) & (mean > low) & (mean < high)
+        good &= (total > 3) & (mean > low) & (mean < high)
     used = good[stretch]
     return (signed[used], values[used]) if used.any() else None
 

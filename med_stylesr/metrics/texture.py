@@ -195,15 +195,15 @@ def noise_sd(hu: NDArray[Any], spacing_mm: tuple[float, float, float], *, max_sl
 def _local_sd(plane: NDArray[np.float64], window: int) -> NDArray[np.float64]:
     """Standard deviation about the best-fitting plane in a square window around every pixel."""
     offset = np.arange(window) - (window - 1) / 2
-    box, ramp = np.full(window, 1 / window), offset / window
+    ramp = offset / window
     plane = plane - plane.mean()  # Squares of large offsets would cancel.
 
-    def moment(image: NDArray[np.float64], rows: NDArray[np.float64], columns: NDArray[np.float64]) -> Any:
-        return ndimage.correlate1d(ndimage.correlate1d(image, rows, axis=0), columns, axis=1)
+    def box(image: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+        return np.asarray(ndimage.uniform_filter1d(image, window, axis=axis), dtype=np.float64)
 
-    mean = moment(plane, box, box)
-    slopes = moment(plane, ramp, box) ** 2 + moment(plane, box, ramp) ** 2
-    variance = moment(plane**2, box, box) - mean**2 - slopes / (offset**2).mean()
+    across, down = box(plane, 1), box(plane, 0)
+    slopes = ndimage.correlate1d(across, ramp, axis=0) ** 2 + ndimage.correlate1d(down, ramp, axis=1) ** 2
+    variance = box(box(plane**2, 0), 1) - box(across, 0) ** 2 - slopes / (offset**2).mean()
     dof = window**2 / (window**2 - 3)
     return np.asarray(np.sqrt(np.maximum(variance * dof, 0)), dtype=np.float64)
 

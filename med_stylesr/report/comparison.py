@@ -80,7 +80,7 @@ class Comparison:
             windows: names in `med_stylesr.hu.WINDOWS`.
         """
         k = fullest_slice(self.before.hu) if slice_index is None else slice_index
-        path.write_bytes(self._png(k, windows))
+        path.write_bytes(self.png(k, windows))
 
     def write_page(
         self,
@@ -104,7 +104,7 @@ class Comparison:
         inner = spread_indices(max(1, total - 2 * (total // 6)), slices)
         shown = " | ".join(self._panel_names()) + "; windows " + ", ".join(windows)
         pictures = [
-            (f"Slice {k + 1} of {total}: {shown}", bytes_uri(self._png(k, windows), "image/png"))
+            (f"Slice {k + 1} of {total}: {shown}", bytes_uri(self.png(k, windows), "image/png"))
             for k in (i + total // 6 for i in inner)
         ]
         page = render("comparison.html.j2", title=title, facts={**self.figures(), **(facts or {})}, pictures=pictures)
@@ -116,7 +116,8 @@ class Comparison:
             shown.append(self.names[2])
         return [*shown, f"{self.names[1]} − {self.names[0]}"]
 
-    def _png(self, k: int, windows: Sequence[str]) -> bytes:
+    def png(self, k: int, windows: Sequence[str]) -> bytes:
+        """PNG file of slice k, a row a window, columns before | after | reference | after − before."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from med_stylesr.metrics.bias import TissueShift, masked_shift
-from med_stylesr.metrics.regions import Roi, flat_rois, spread_indices, tissue_masks
+from med_stylesr.metrics.hallucination import oddity_map, residual_structure_index
+from med_stylesr.metrics.regions import Roi, body_mask, flat_rois, spread_indices, tissue_masks
+from med_stylesr.metrics.resolution import ttf_from_skin
 from med_stylesr.metrics.texture import (
     NoisePowerSpectrum,
     RadialProfile,
@@ -23,8 +26,14 @@ from med_stylesr.volume import CTVolume
 ROI_MM = 22.0
 """Edge of the regions for noise spectra: 32 pixels of 0.7 mm."""
 ROI_COUNT = 40
-SLICES = 20
-"""Slices that HU shifts are measured on, spread over the scan: enough for 0.1 HU, few enough to be quick."""
+SLICES = 16
+"""Slices that HU shifts and unusual changes are measured on, spread over the scan: enough for 0.1 HU, few and quick."""
+EDGE_SLICES = 6
+"""Slices whose skin sharpness is measured on."""
+STRUCTURE_SLICES = 6
+"""Neighbouring slices, in the middle of the scan, that the removed structure is looked for in."""
+ODD_Z = 5.0
+"""Standard deviations from which a change counts as unusual."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,11 @@ class PairMeasures:
         nps_before: radial noise power spectrum of the input; None without flat regions.
         nps_after: that of the result.
         bands: noise power after over before, a frequency band at a time.
+        f50_before_per_mm: frequency at which the input's transfer at the skin is one half; None without clean skin.
+        f50_after_per_mm: that of the result.
+        residual_structure: share of the change that anatomy explains; None for fewer than three slices.
+        odd_share: share of the body where the change exceeds five standard deviations; None without body.
+        oddest: slice with the most such places.
     """
 
     noise_before_hu: float | None
@@ -48,6 +62,11 @@ class PairMeasures:
     nps_before: RadialProfile | None
     nps_after: RadialProfile | None
     bands: dict[str, float]
+    f50_before_per_mm: float | None
+    f50_after_per_mm: float | None
+    residual_structure: float | None
+    odd_share: float | None
+    oddest: int
 
     @property
     def worst_shift(self) -> tuple[str, float] | None:
@@ -68,6 +87,7 @@ def measure_pair(pair: AlignedPair) -> PairMeasures:
     masks = {name: mask & covered for name, mask in tissue_masks(x, before.spacing_mm).items()}
     rois = flat_rois(before.hu, before.spacing_mm, size_mm=ROI_MM, count=ROI_COUNT)
     first, second = _spectra(pair, rois)
+    edges = spread_indices(before.hu.shape[0], EDGE_SLICES)
     return PairMeasures(
         noise_or_none(before),
         noise_or_none(pair.second),
@@ -76,6 +96,10 @@ def measure_pair(pair: AlignedPair) -> PairMeasures:
         radial_profile(first) if first else None,
         radial_profile(second) if second else None,
         band_power_ratio(second, first) if first and second else {},
+        _f50(before.hu, before.spacing_mm, edges),
+        _f50(np.stack([pair.fine(k) for k in edges]), (1.0, *pair.pixel_mm), list(range(len(edges)))),
+        _residual_structure(pair),
+        *_oddities(x, np.where(covered, y, x), before.spacing_mm, chosen),
     )
 
 
@@ -102,3 +126,33 @@ def _spectra(pair: AlignedPair, rois: list[Roi]) -> tuple[NoisePowerSpectrum | N
         noise_power_spectrum(first, pair.first.spacing_mm[1:]),
         noise_power_spectrum(second, pair.pixel_mm),
     )
+
+
+def _f50(hu: NDArray[Any], spacing_mm: tuple[float, float, float], slices: list[int]) -> float | None:
+    try:
+        value = ttf_from_skin(hu, spacing_mm, slices=slices).frequency_at(0.5)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def _residual_structure(pair: AlignedPair) -> float | None:
+    total = pair.first.hu.shape[0]
+    start = max(0, (total - STRUCTURE_SLICES) // 2)
+    chosen = range(start, min(total, start + STRUCTURE_SLICES))
+    before = np.stack([pair.first.hu[k] for k in chosen]).astype(np.float32)
+    after = np.stack([pair.common(k) for k in chosen])
+    covered = np.isfinite(after)
+    body = body_mask(before) & covered
+    index = residual_structure_index(before, np.where(covered, after, before), pair.first.spacing_mm, body)
+    return index if np.isfinite(index) else None
+
+
+def _oddities(
+    before: NDArray[np.float32], after: NDArray[np.float32], spacing_mm: tuple[float, float, float], chosen: list[int]
+) -> tuple[float | None, int]:
+    body = body_mask(before)
+    if not body.any():
+        return None, chosen[len(chosen) // 2]
+    odd = np.abs(oddity_map(before, after, spacing_mm, body)) > ODD_Z
+    return float(odd.sum() / body.sum()), chosen[int(odd.sum(axis=(1, 2)).argmax())]

@@ -1,0 +1,125 @@
+"""The report that `enhance` writes beside a result: what changed, judged without a reference, in one HTML file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from med_stylesr.hu import WINDOWS
+from med_stylesr.metrics.hallucination import oddity_map
+from med_stylesr.metrics.regions import body_mask
+from med_stylesr.report.aligned import AlignedPair
+from med_stylesr.report.checks import checks
+from med_stylesr.report.comparison import Comparison, body_box, fullest_slice
+from med_stylesr.report.display import bytes_uri
+from med_stylesr.report.figures import curve_plot, nps_plot, overlay_plot
+from med_stylesr.report.measures import PairMeasures, measure_pair
+from med_stylesr.report.pages import render
+from med_stylesr.report.slides import DEFAULT_SLICES, slides
+from med_stylesr.volume import CTVolume
+
+STRENGTH_CURVE = "strength_curve"
+"""Key in the facts: [(strength, noise in HU), …]; drawn as a curve."""
+STRENGTH = "strength"
+"""Key in the facts: the strength in use; marked in that curve."""
+
+
+def write_enhance_report(
+    path: Path,
+    before: CTVolume,
+    after: CTVolume,
+    facts: Mapping[str, Any],
+    *,
+    names: tuple[str, str] = ("low dose", "enhanced"),
+    max_slices: int = DEFAULT_SLICES,
+) -> None:
+    """Write one self-contained HTML page about an enhanced scan.
+
+    Summary against stated limits, pictures, a viewer with linked windows, spectra, HU table, map of unusual changes,
+    provenance. Grids may differ: the scans are compared on the positions of `before`.
+
+    Args:
+        path: HTML file to write.
+        before: the input.
+        after: the result.
+        facts: provenance to print: names to values; nested mappings are flattened. `strength_curve` and `strength` also
+            give a plot.
+        names: captions of both scans.
+        max_slices: slices in the viewer; fewer when they would take more than `slides.SIZE_LIMIT_BYTES`.
+    """
+    pair = AlignedPair(before, after)
+    measures = measure_pair(pair)
+    comparison = Comparison(before, after, names=(*names, ""), measures=measures)
+    shown = fullest_slice(before.hu)
+    windows = ("lung", "soft tissue")
+    plots = []
+    if measures.nps_before and measures.nps_after:
+        spectra = {names[0]: measures.nps_before, names[1]: measures.nps_after}
+        plots.append((nps_plot(spectra), f"Radial noise power spectra of {len(measures.rois)} flat regions"))
+    if facts.get(STRENGTH_CURVE):
+        curve = curve_plot(facts[STRENGTH_CURVE], "Strength", "Noise (HU)", facts.get(STRENGTH))
+        plots.append((curve, "Noise at each strength"))
+    if measures.odd_share is not None:
+        plots.append((_oddity_picture(pair, measures.oddest), f"Unusual changes, slice {measures.oddest + 1}"))
+    page = render(
+        "enhance.html.j2",
+        title="Enhancement report",
+        names=names,
+        checks=checks(measures),
+        picture=bytes_uri(comparison.png(shown, windows), "image/png"),
+        picture_caption=f"Slice {shown + 1} of {before.hu.shape[0]}: {names[0]}, {names[1]} and their difference, "
+        f"in the windows {' and '.join(windows)}",
+        shifts=measures.shifts,
+        bands=measures.bands,
+        plots=plots,
+        viewer=slides(pair, names=names, max_slices=max_slices),
+        facts=flat_facts({k: v for k, v in facts.items() if k != STRENGTH_CURVE}),
+        metrics=machine_readable(measures),
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def machine_readable(measures: PairMeasures) -> dict[str, Any]:
+    """The figures of a pair as plain JSON values; NaN becomes null."""
+    table = {k: v for k, v in asdict(measures).items() if k not in ("rois", "nps_before", "nps_after", "oddest")}
+    for key, profile in (("nps_before", measures.nps_before), ("nps_after", measures.nps_after)):
+        table[key] = profile and {
+            "mean_per_mm": profile.mean_per_mm,
+            "peak_per_mm": profile.peak_per_mm,
+            "frequency_per_mm": profile.frequency_per_mm.tolist(),
+            "power_hu2_mm2": profile.power.tolist(),
+        }
+    table["shifts"] = {k: {**v, "shift_hu": v["after_hu"] - v["before_hu"]} for k, v in table["shifts"].items()}
+    plain: dict[str, Any] = json.loads(json.dumps(table), parse_constant=lambda _: None)
+    return plain
+
+
+def flat_facts(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested provenance as one level of text: `model.weights` → value."""
+    table: dict[str, str] = {}
+    for key, value in facts.items():
+        if isinstance(value, Mapping):
+            table |= flat_facts(value, f"{prefix}{key}.")
+        elif isinstance(value, float):
+            table[prefix + str(key)] = f"{value:.4g}"
+        elif isinstance(value, (list, tuple)):
+            table[prefix + str(key)] = ", ".join(map(str, value))
+        elif value is not None:
+            table[prefix + str(key)] = str(value)
+    return table
+
+
+def _oddity_picture(pair: AlignedPair, k: int) -> str:
+    before = pair.first.hu[k : k + 1].astype(np.float32)
+    after = pair.common(k)[None]
+    body = body_mask(before) & np.isfinite(after)
+    z = oddity_map(before, np.where(body, after, before), pair.first.spacing_mm, body)[0]
+    box = body_box(before, pair.first.spacing_mm)
+    height, width = ((s.stop - s.start) * mm for s, mm in zip(box, pair.first.spacing_mm[1:], strict=True))
+    window = WINDOWS["soft tissue"]
+    return overlay_plot(before[0][box], z[box], (width, height), (window.low, window.high))
