@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from med_stylesr.cli import enhance as _enhance
+from med_stylesr.cli import simulate as _simulate
 from med_stylesr.errors import MedStyleError, UsageError
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ def options(
 
 
 app.command("enhance")(_enhance.enhance)
+app.command("simulate")(_simulate.simulate)
 
 
 def run() -> None:
