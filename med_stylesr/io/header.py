@@ -34,6 +34,8 @@ MAX_VALUE_BYTES: Final = 1 << 16
 """Header values above this length are no CT header (colour tables, icons, burnt-in reports) and are not kept."""
 _LONG: Final = (0x00041220, 0x52009229, 0x52009230)
 """Sequences that may be long: DICOMDIR's records and the functional groups of multi-frame images."""
+_DEFLATED: Final = b"\x02\x00\x10\x00UI\x16\x00" + DeflatedExplicitVRLittleEndian.encode()
+"""TransferSyntaxUID (0002,0010) as it stands in the file meta information."""
 _MAGIC_OFFSET: Final = 128
 _CURVES_AND_OVERLAYS: Final = (*range(0x5000, 0x5200, 2), *range(0x6000, 0x6200, 2))
 
@@ -112,7 +114,7 @@ def inflated(file: BinaryIO, name: str) -> BinaryIO:
     start = file.read(2048)
     file.seek(0)
     meta_length = struct.unpack_from("<L", start, 140)[0] if start[132:136] == b"\x02\x00\x00\x00" else 0
-    if DeflatedExplicitVRLittleEndian.encode() + b"\0" not in start[144 : 144 + meta_length] + b"\0":
+    if _DEFLATED not in start[144 : 144 + meta_length]:
         return file
     file.seek(144 + meta_length)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)

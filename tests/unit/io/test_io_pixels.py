@@ -98,7 +98,7 @@ def test_fractions_of_hu_survive(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("padding", [-2000, -976, 4000])
 def test_padding_and_metal_pass_through(tmp_path: Path, padding: int) -> None:
-    write_series(tmp_path / "s", stack(2, padding=padding, header={"PixelPaddingValue": padding & 0xFFFF}), BODY)
+    write_series(tmp_path / "s", stack(2, padding=padding, header={"PixelPaddingValue": 0}), BODY)
     assert (_read(tmp_path)[:, 0, 0] == padding - 1024).all()
 
 
@@ -129,8 +129,8 @@ def test_uncompressed_transfer_syntaxes(tmp_path: Path, syntax: UID, bits: int) 
         plain.file_meta = dataset.file_meta
         plain.file_meta.TransferSyntaxUID = syntax
         if not little:
-            words = np.frombuffer(plain.PixelData, "<u2").astype(">u2")
-            plain["PixelData"] = pydicom.DataElement(0x7FE00010, "OW", words.tobytes())
+            swapped = plain.PixelData if bits == 8 else np.frombuffer(plain.PixelData, "<u2").astype(">u2").tobytes()
+            plain["PixelData"] = pydicom.DataElement(0x7FE00010, "OB" if bits == 8 else "OW", swapped)
         pydicom.dcmwrite(path, plain, implicit_vr=implicit, little_endian=little, enforce_file_format=True)
     assert np.array_equal(_read(tmp_path), _scene_hu(spec))
 
@@ -139,7 +139,14 @@ def test_uncompressed_transfer_syntaxes(tmp_path: Path, syntax: UID, bits: int) 
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("bits", [12, 16])
 def test_lossless_codecs(tmp_path: Path, syntax: UID, signed: bool, bits: int) -> None:
-    spec = stack(2, signed=signed, bits_stored=bits, intercept=0.0 if signed and bits == 12 else -1024.0)
+    spec = stack(
+        2,
+        shape=(72, 64),
+        spacing_mm=(1.2, 1.2),
+        signed=signed,
+        bits_stored=bits,
+        intercept=0.0 if signed and bits == 12 else -1024.0,
+    )
     for path in write_series(tmp_path / "s", spec, BODY):
         dataset = pydicom.dcmread(path)
         if signed and bits == 12:
