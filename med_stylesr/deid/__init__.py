@@ -1,1 +1,8 @@
-"""De-identification by DICOM PS3.15 Annex E. Imports neither torch nor MONAI."""
+"""De-identification after DICOM PS3.15 Annex E: profiles, hooks for every writing path, and proof."""
+
+from med_stylesr.deid.deidentifier import Deidentifier
+from med_stylesr.deid.harvest import Harvest
+from med_stylesr.deid.keys import SecretKey, load_or_create_key
+from med_stylesr.deid.profile import Profile, load_profile
+
+__all__ = ["Deidentifier", "Harvest", "Profile", "SecretKey", "load_or_create_key", "load_profile"]
