@@ -11,7 +11,6 @@ from pydicom.uid import (
     CTImageStorage,
     EnhancedCTImageStorage,
     LegacyConvertedEnhancedCTImageStorage,
-    MediaStorageDirectoryStorage,
 )
 
 from med_stylesr.io.attributes import integer, number, numbers, word, words
@@ -33,7 +32,7 @@ def not_a_ct_image(header: Dataset) -> str | None:
     """Why this is no CT image at all (other modality, localizer, dose page), or None."""
     sop_class = UID(word(header, "SOPClassUID"))
     modality = word(header, "Modality")
-    if sop_class == MediaStorageDirectoryStorage:
+    if "DirectoryRecordSequence" in header:
         return "an index (DICOMDIR); the files are looked for by themselves"
     if modality and modality != "CT":
         return f"modality {modality}, not CT"

@@ -11,32 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.config import RAISE
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    HTJ2K,
-    JPEG2000,
-    UID,
-    CTImageStorage,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLSNearLossless,
-)
+from pydicom.uid import UID, CTImageStorage
 from pydicom.valuerep import format_number_as_ds, validate_value
 
 from med_stylesr.geometry import VoxelGrid
 from med_stylesr.io.attributes import integer, number, numbers, text, word, words
+from med_stylesr.io.codestream import LOSSY_METHODS
 from med_stylesr.io.ct_conditions import complete
 from med_stylesr.io.derivation import PROCESSING_EQUIPMENT, SOURCE_IMAGE, Derivation, derived_uid
 from med_stylesr.io.kept_header import KeptHeader
 from med_stylesr.io.series import DicomSeries
 
-_LOSSY_METHODS: Final = {
-    JPEGBaseline8Bit: "ISO_10918_1",
-    JPEGExtended12Bit: "ISO_10918_1",
-    JPEGLSNearLossless: "ISO_14495_1",
-    JPEG2000: "ISO_15444_1",
-    HTJ2K: "ISO_15444_15",
-}
-"""LossyImageCompressionMethod (PS3.3 C.7.6.1.1.5.1) of transfer syntaxes that may be lossy."""
 _MAX_LO: Final = 64
 _MAX_IS: Final = 2**31 - 1
 _EXACT: Final = 1e-6
@@ -177,7 +162,7 @@ class DerivedHeader:
 
     def _carry_lossy_history(self, dataset: Dataset, source: Dataset) -> None:
         syntax = self._series.files[0].transfer_syntax
-        method = _LOSSY_METHODS.get(syntax)
+        method = LOSSY_METHODS.get(syntax)
         if word(source, "LossyImageCompression") != "01" and method is None:
             return
         dataset.LossyImageCompression = "01"

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from med_stylesr.errors import InputError
 from med_stylesr.io.attributes import integer, number, numbers, word, words
+from med_stylesr.io.codestream import LOSSY_METHODS
 from med_stylesr.io.ct_slice import MULTIFRAME, broken_geometry, broken_pixels, not_a_ct_image
 from med_stylesr.io.header import HeaderFile
 from med_stylesr.io.multiframe import frame_headers
@@ -139,6 +140,13 @@ def _series(phase: Phase) -> DicomSeries:
         files=tuple(one.file for one in ordered),
         affine=stack.affine,
         slice_origins_mm=stack.slice_origins_mm,
-        warnings=phase.warnings + stack.warnings,
+        warnings=phase.warnings + stack.warnings + _lossy_warning(ordered),
         part=phase.label,
     )
+
+
+def _lossy_warning(slices: Sequence[Slice]) -> tuple[str, ...]:
+    lossy = any(
+        one.file.transfer_syntax in LOSSY_METHODS or word(one.header, "LossyImageCompression") == "01" for one in slices
+    )
+    return ("pixels were compressed with loss, which changed noise and detail before",) if lossy else ()
