@@ -145,10 +145,7 @@ def degrade_scan(
         hu = reduce_resolution(hu, operator)
     facts["grid"] = {"shape": list(result_grid.shape), "spacing_mm": [round(s, 6) for s in result_grid.spacing_mm]}
     facts["thickness_mm"] = plan.thickness_mm or thickness_mm
-    regions = flat_regions(hu)
-    texture = measure(hu, result_grid.spacing_mm[2], regions) if len(regions) else None
-    facts["noise_of_result_sd_hu"] = None if texture is None else round(texture.noise_sd_hu, 2)
-    moved = None if plan.thickness_mm is None and plan.pixel_mm is None else result_grid.affine
+    moved = None if operator is None else result_grid.affine
     return DegradedScan(volume.with_hu(hu.cpu().numpy(), moved, degraded=facts), sources, facts)
 
 
