@@ -147,26 +147,33 @@ class UNetDiscriminator(nn.Module):
 
 
 class TextureDiscriminator(nn.Module):
-    r"""A score from statistics alone: the Gram matrix of a few features and the radial power spectrum in plane.
+    """A score from statistics alone: the Gram matrix of a few features and the radial power spectrum in plane.
 
     It cannot see where anything is, so it judges noise texture and kernel and cannot ask for invented structure.
-    The spectrum is the mean of \(|\mathrm{FFT}(w \cdot (x - \bar x))|^2\) over rings of spatial frequency, in log
-    units, with w a Hann window in plane.
 
     Args:
-        spatial_dims: 2 or 3 (spectra are taken slice by slice and averaged).
+        spatial_dims: 2 or 3.
         in_channels: channels of the image.
         features: channels of the two feature layers and of the judging layer.
-        bins: number of frequency rings up to Nyquist.
+        spectrum: module that gives the power (B, C, bins), `med_stylesr.losses.frequency.RadialSpectrum`.
+        bins: its number of rings.
         spectral: constrain every layer's spectral norm to 1.
     """
 
-    def __init__(self, spatial_dims: int, in_channels: int, features: Sequence[int], bins: int, spectral: bool) -> None:
+    def __init__(
+        self,
+        spatial_dims: int,
+        in_channels: int,
+        features: Sequence[int],
+        spectrum: nn.Module,
+        bins: int,
+        spectral: bool,
+    ) -> None:
         super().__init__()
         if spatial_dims not in (2, 3) or len(features) != 3:
             raise ValueError("spatial_dims is 2 or 3 and features are three numbers")
         one = [1] * spatial_dims
-        self.spatial_dims, self.bins = spatial_dims, bins
+        self.spectrum = spectrum
         self.first = _convolution(spatial_dims, in_channels, features[0], 3, one, spectral)
         self.second = _convolution(spatial_dims, features[0], features[1], 3, one, spectral)
         size = features[1] * features[1] + bins * in_channels
@@ -178,19 +185,6 @@ class TextureDiscriminator(nn.Module):
         """Return one score per image, shape (B, 1)."""
         x = F.leaky_relu(self.second(F.leaky_relu(self.first(image), _SLOPE)), _SLOPE).float().flatten(2)
         gram = torch.einsum("bcn,bdn->bcd", x, x) / x.shape[-1]
-        return [self.judge(torch.cat([gram.flatten(1), self._spectrum(image.float()).flatten(1)], 1))]
-
-    def _spectrum(self, image: Tensor) -> Tensor:
-        rows, columns = image.shape[-2:]
-        window = torch.outer(torch.hann_window(rows, False), torch.hann_window(columns, False)).to(image)
-        flat = image - image.mean((-2, -1), keepdim=True)
-        power = torch.fft.fft2(flat * window, norm="ortho").abs().square()
-        if self.spatial_dims == 3:
-            power = power.mean(2)
-        y, x = torch.fft.fftfreq(rows, device=image.device), torch.fft.fftfreq(columns, device=image.device)
-        ring = ((y[:, None].square() + x.square()).sqrt() * 2 * self.bins).long().clamp_max(self.bins - 1).flatten()
-        total = torch.zeros(*power.shape[:2], self.bins, device=image.device)
-        total = total.index_add(2, ring, power.flatten(2))
-        count = torch.bincount(ring, minlength=self.bins).clamp_min(1)
-        # Log power of a bounded image lies in about -15 ... 5; brought near unit size for the linear layer.
-        return (total / count + math.exp(-12)).log() / 5
+        # Log power of a bounded image lies in about -12 ... 5; brought near unit size for the linear layer.
+        power = (self.spectrum(image.float()) + math.exp(-12)).log() / 5
+        return [self.judge(torch.cat([gram.flatten(1), power.flatten(1)], 1))]

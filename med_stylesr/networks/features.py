@@ -1,0 +1,160 @@
+"""Feature extractors for perceptual and style losses: a small encoder trained on CT, or VGG19 from a local file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from med_stylesr.errors import InputError
+from med_stylesr.hu import Window
+from med_stylesr.networks.convolution import convolution
+
+
+class CTEncoder(nn.Module):
+    """Plain strided encoder of windowed CT; every level gives one feature map.
+
+    Args:
+        spatial_dims: 2 or 3.
+        features: channels per level; every level but the first halves in plane.
+        window: (centre, width) in HU that the encoder sees, clipped.
+    """
+
+    def __init__(self, spatial_dims: int, features: Sequence[int], window: Sequence[float]) -> None:
+        super().__init__()
+        self.window = Window(window[0], window[1])
+        step = [1] * (spatial_dims - 2) + [2, 2]
+        levels, inputs = [], 1
+        for level, channels in enumerate(features):
+            stride = step if level else [1] * spatial_dims
+            levels.append(
+                nn.Sequential(
+                    convolution(spatial_dims, inputs, channels, 3, stride=stride),
+                    nn.ReLU(),
+                    convolution(spatial_dims, channels, channels, 3),
+                    nn.ReLU(),
+                )
+            )
+            inputs = channels
+        self.levels = nn.ModuleList(levels)
+
+    def forward(self, hu: Tensor) -> list[Tensor]:
+        """Return one feature map per level of an HU image (B, 1, …)."""
+        x = (hu - self.window.low) / self.window.width
+        x = x.clamp(0, 1)
+        maps = []
+        for level in self.levels:
+            x = level(x)
+            maps.append(x)
+        return maps
+
+
+class CTAutoencoder(nn.Module):
+    """The encoder with a decoder that restores what was hidden from it: how the encoder is trained, without labels.
+
+    The features then come from CT itself (the idea of SACNN, doi 10.1109/TMI.2020.2968472), not from photographs.
+
+    Args:
+        spatial_dims: 2 or 3.
+        features: see `CTEncoder`.
+        window: see `CTEncoder`.
+    """
+
+    def __init__(self, spatial_dims: int, features: Sequence[int], window: Sequence[float]) -> None:
+        super().__init__()
+        self.encoder = CTEncoder(spatial_dims, features, window)
+        self.head = convolution(spatial_dims, features[-1], 1, 1)
+        self.mode = "bilinear" if spatial_dims == 2 else "trilinear"
+        self.merges = nn.ModuleList(
+            convolution(spatial_dims, low, high, 3) for low, high in zip(features[:0:-1], features[-2::-1], strict=True)
+        )
+        self.tail = convolution(spatial_dims, features[0], 1, 3)
+
+    def forward(self, hu: Tensor) -> Tensor:
+        """Return the restored image in HU; there are no skip connections, so the features must carry it all."""
+        maps = self.encoder(hu)
+        x = maps[-1]
+        for merge, finer in zip(self.merges, maps[-2::-1], strict=True):
+            x = F.relu(merge(F.interpolate(x, size=finer.shape[2:], mode=self.mode, align_corners=False)))
+        return self.tail(x) * self.encoder.window.width + self.encoder.window.low
+
+
+def trained_encoder(path: str, spatial_dims: int, features: Sequence[int], window: Sequence[float]) -> CTEncoder:
+    """Return the encoder of a `CTAutoencoder` trained by `configs/encoder.json`.
+
+    Args:
+        path: state dict of the autoencoder.
+        spatial_dims: as in training.
+        features: as in training.
+        window: as in training.
+
+    Raises:
+        InputError: if the file is missing or does not fit.
+    """
+    network = CTAutoencoder(spatial_dims, features, window)
+    _load(network, path, "train one with configs/encoder.json")
+    return network.encoder
+
+
+class VGG19Features(nn.Module):
+    """VGG19's first convolutions as a feature extractor, from a local weights file with torchvision's keys.
+
+    Works with torchvision's `vgg19` state dict and with RadImageNet weights converted to it. Nothing is downloaded.
+
+    Args:
+        path: state dict with keys `features.<n>.weight`, `features.<n>.bias`.
+        layers: numbers n of the layers after whose ReLU a feature map is taken, for example (2, 7, 16).
+        window: (centre, width) in HU mapped to [0, 1] before ImageNet's normalisation.
+
+    Raises:
+        InputError: if the file is missing or does not fit.
+
+    Source: Simonyan, Zisserman 2015, arXiv 1409.1556; Mei et al. 2022 (RadImageNet), doi 10.1148/ryai.210315.
+    """
+
+    # Output channels of the convolutions, "M" for max pooling (configuration E of the paper).
+    _PLAN = (64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512, "M")
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, path: str, layers: Sequence[int], window: Sequence[float]) -> None:
+        super().__init__()
+        stack: list[nn.Module] = []
+        inputs = 3
+        for entry in self._PLAN:
+            if isinstance(entry, int):
+                stack += [nn.Conv2d(inputs, entry, 3, padding=1), nn.ReLU()]
+                inputs = entry
+            else:
+                stack.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*stack[: max(layers) + 2])
+        self.layers, self.window = set(layers), Window(window[0], window[1])
+        _load(self, path, "give a VGG19 state dict with torchvision's keys", prefix="features.")
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1), persistent=False)
+
+    def forward(self, hu: Tensor) -> list[Tensor]:
+        """Return the chosen feature maps of an HU image (B, 1, H, W)."""
+        unit = ((hu - self.window.low) / self.window.width).clamp(0, 1)
+        x = (unit.expand(-1, 3, -1, -1) - self.mean) / self.deviation
+        maps = []
+        for number, layer in enumerate(self.features):
+            x = layer(x)
+            if number - 1 in self.layers:
+                maps.append(x)
+        return maps
+
+
+def _load(network: nn.Module, path: str, todo: str, prefix: str = "") -> None:
+    if not Path(path).is_file():
+        raise InputError(path, "no weights file for the feature extractor", todo)
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        wanted = network.state_dict()
+        network.load_state_dict({k: v for k, v in state.items() if not prefix or k in wanted})
+    except (RuntimeError, AttributeError, ValueError) as error:
+        raise InputError(path, f"weights do not fit the feature extractor: {error}", todo) from error
