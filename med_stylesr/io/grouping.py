@@ -149,4 +149,4 @@ def _lossy_warning(slices: Sequence[Slice]) -> tuple[str, ...]:
     lossy = any(
         one.file.transfer_syntax in LOSSY_METHODS or word(one.header, "LossyImageCompression") == "01" for one in slices
     )
-    return ("pixels were compressed with loss, which changed noise and detail before",) if lossy else ()
+    return ("pixels were stored with lossy compression, which changed noise and detail before",) if lossy else ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pydicom
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import (
     UID,
@@ -34,8 +34,6 @@ MAX_VALUE_BYTES: Final = 1 << 16
 """Header values above this length are no CT header (colour tables, icons, burnt-in reports) and are not kept."""
 _LONG: Final = (0x00041220, 0x52009229, 0x52009230)
 """Sequences that may be long: DICOMDIR's records and the functional groups of multi-frame images."""
-_DEFLATED: Final = b"\x02\x00\x10\x00UI\x16\x00" + DeflatedExplicitVRLittleEndian.encode()
-"""TransferSyntaxUID (0002,0010) as it stands in the file meta information."""
 _MAGIC_OFFSET: Final = 128
 _CURVES_AND_OVERLAYS: Final = (*range(0x5000, 0x5200, 2), *range(0x6000, 0x6200, 2))
 
@@ -98,6 +96,8 @@ def read_header(path: Path) -> HeaderFile:
         raise InputError(
             name, f"is no readable DICOM file ({type(error).__name__}: {error})", "export it again"
         ) from error
+    if not syntax.is_transfer_syntax:
+        raise InputError(name, f"its transfer syntax {syntax} is unknown", "export it uncompressed")
     if len(header) == 0:
         raise InputError(name, "has no DICOM attributes", "export it again")
     if depth > MAX_DEPTH:
@@ -111,12 +111,12 @@ def inflated(file: BinaryIO, name: str) -> BinaryIO:
     Raises:
         InputError: if it inflates to more than `MAX_INFLATED_BYTES` or the stream is damaged.
     """
-    start = file.read(2048)
-    file.seek(0)
-    meta_length = struct.unpack_from("<L", start, 140)[0] if start[132:136] == b"\x02\x00\x00\x00" else 0
-    if _DEFLATED not in start[144 : 144 + meta_length]:
+    # pydicom must not inflate by itself, so its own functions decide whether it would.
+    read_preamble(file, force=True)
+    given = _read_file_meta_info(file)
+    if given.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        file.seek(0)
         return file
-    file.seek(144 + meta_length)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         body = inflater.decompress(file.read(MAX_INFLATED_BYTES), MAX_INFLATED_BYTES)
@@ -140,8 +140,10 @@ def _size(stream: BinaryIO) -> int:
 
 
 def _transfer_syntax(dataset: FileDataset, deflated: bool) -> UID:
+    if deflated:
+        return DeflatedExplicitVRLittleEndian
     uid = dataset.file_meta.get("TransferSyntaxUID")
-    if uid and not deflated:
+    if uid:
         return UID(str(uid))
     implicit, little = dataset.original_encoding
     if little is False:

@@ -40,7 +40,8 @@ def stored_values(file: SliceFile, header: Dataset) -> NDArray[Any]:
     rows, columns, allocated = int(header.Rows), int(header.Columns), int(header.BitsAllocated)
     try:
         with file.path.open("rb") as raw:
-            frame = _frame(inflated(raw, name), file, rows * columns * allocated // 8)
+            stream = inflated(raw, name) if file.transfer_syntax.is_deflated else raw
+            frame = _frame(stream, file, rows * columns * allocated // 8)
     except OSError as error:
         why = f"cannot be read ({error.strerror or error})"
         raise InputError(name, why, "check the disk and the permissions") from error
