@@ -11,7 +11,9 @@ from typing import Annotated
 
 import typer
 
+from med_stylesr.cli import deidentify as _deidentify
 from med_stylesr.cli import enhance as _enhance
+from med_stylesr.cli import evaluate as _evaluate
 from med_stylesr.cli import simulate as _simulate
 from med_stylesr.errors import MedStyleError, UsageError
 
@@ -47,6 +49,8 @@ def options(
 
 
 app.command("enhance")(_enhance.enhance)
+app.command("evaluate")(_evaluate.evaluate)
+app.command("deidentify")(_deidentify.deidentify)
 app.command("simulate")(_simulate.simulate)
 
 

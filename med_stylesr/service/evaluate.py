@@ -1,0 +1,191 @@
+"""`evaluate`: pair results with their references, measure every pair, compare methods, write numbers and a page."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from med_stylesr import __version__
+from med_stylesr.errors import InputError, MedStyleError, UsageError
+from med_stylesr.io.dicom_read import read_volume
+from med_stylesr.io.publish import staged_file
+from med_stylesr.io.series import DicomSeries
+from med_stylesr.io.source import Inputs, VolumeFile, find_inputs
+from med_stylesr.io.volume_file import read_volume_file, volume_ending
+from med_stylesr.report.against_reference import Case, measure_case
+from med_stylesr.report.evaluate_report import write_evaluation_page
+from med_stylesr.report.methods import compare
+from med_stylesr.volume import CTVolume
+
+INPUT: Final = "input"
+"""Name under which the low-dose scans themselves are measured: what a method has to beat."""
+SCHEMA: Final = "metrics-schema.json"
+
+Events = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What to compare.
+
+    Attributes:
+        methods: name → results of a method: a file, series folder, or a tree of them.
+        reference: the normal-dose scans.
+        source: the low-dose scans, measured as the method "input"; None without.
+        max_slices: slices a scan for fidelity figures; 0 for all.
+    """
+
+    methods: Mapping[str, Path]
+    reference: Path
+    source: Path | None
+    max_slices: int
+
+
+@dataclass
+class Outcome:
+    """What came of it.
+
+    Attributes:
+        document: content of metrics.json.
+        problems: what could not be paired or measured: (what, why).
+    """
+
+    document: dict[str, Any]
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+
+def evaluate_all(plan: Evaluation, out: Path, *, page: bool, overwrite: bool, events: Events) -> Outcome:
+    """Measure every result against its reference; a scan that fails does not stop the others.
+
+    Args:
+        plan: what to compare.
+        out: folder for metrics.json, its schema and report.html.
+        page: whether to write report.html.
+        overwrite: whether files of an earlier run are replaced.
+        events: told "start", "case" and "problem".
+
+    Raises:
+        UsageError: if nothing can be paired, a method is named twice or `out` holds earlier results.
+    """
+    sources = {**plan.methods, **({INPUT: plan.source} if plan.source else {})}
+    problems: list[tuple[str, str]] = []
+    cases: dict[str, dict[str, Case]] = {name: {} for name in sources}
+    shown: tuple[str, CTVolume, CTVolume] | None = None
+    with find_inputs(plan.reference) as references:
+        wanted = _items(references)
+        opened = {name: find_inputs(path) for name, path in sources.items()}
+        try:
+            pairs = {name: _pair(_items(inputs), wanted, name, problems) for name, inputs in opened.items()}
+            todo = [key for key in wanted if any(key in mine for mine in pairs.values())]
+            if not todo:
+                raise UsageError(str(plan.reference), "none of the results belongs to a reference", _HOW_PAIRED)
+            events({"event": "start", "total": len(todo)})
+            for number, key in enumerate(todo, 1):
+                events({"event": "case", "number": number, "total": len(todo), "name": key})
+                try:
+                    reference = _read(wanted[key])
+                    source = _read(pairs[INPUT][key]) if key in pairs.get(INPUT, {}) else None
+                except MedStyleError as error:
+                    problems.append((error.what, error.why))
+                    continue
+                for name in sources:
+                    if key not in pairs[name]:
+                        continue
+                    try:
+                        image = source if name == INPUT and source is not None else _read(pairs[name][key])
+                        cases[name][key] = measure_case(image, reference, source, max_slices=plan.max_slices)
+                    except MedStyleError as error:
+                        problems.append((error.what, error.why))
+                        continue
+                    if shown is None and name != INPUT:
+                        shown = (key, reference, image)
+        finally:
+            for inputs in opened.values():
+                inputs.close()
+    for what, why in problems:
+        events({"event": "problem", "what": what, "why": why})
+    if not any(cases.values()):
+        raise InputError(str(plan.reference), "no pair could be measured", "see the reasons above")
+    document = _plain(
+        {
+            "version": __version__,
+            "schema": SCHEMA,
+            "reference": str(plan.reference),
+            "methods": {name: {key: case.figures for key, case in mine.items()} for name, mine in cases.items()},
+            "comparison": compare(cases),
+            "problems": [{"what": what, "why": why} for what, why in problems],
+        }
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    if page and shown is not None:
+        with staged_file(out / "report.html", overwrite) as path:
+            write_evaluation_page(path, document, cases, shown)
+    with staged_file(out / SCHEMA, overwrite) as path:
+        path.write_text(files("med_stylesr.report").joinpath("assets", SCHEMA).read_text("utf-8"), "utf-8")
+    with staged_file(out / "metrics.json", overwrite) as path:
+        path.write_text(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False), "utf-8")
+    return Outcome(document, problems)
+
+
+_HOW_PAIRED: Final = "give files of equal names, series of equal SeriesDescription, or one scan on each side"
+
+
+def _items(inputs: Inputs) -> dict[str, DicomSeries | VolumeFile]:
+    """Scans by the name they are paired under; equal names get a number."""
+    named: dict[str, DicomSeries | VolumeFile] = {}
+    items: list[DicomSeries | VolumeFile] = [*inputs.volumes, *inputs.series]
+    for item in items:
+        if isinstance(item, VolumeFile):
+            relative = item.relative.as_posix()
+            base = relative[: len(relative) - len(volume_ending(item.relative))]
+        else:
+            base = item.description or item.uid
+        name, count = base, 1
+        while name in named:
+            count += 1
+            name = f"{base} ({count})"
+        named[name] = item
+    return named
+
+
+def _pair(
+    mine: dict[str, DicomSeries | VolumeFile],
+    wanted: dict[str, DicomSeries | VolumeFile],
+    method: str,
+    problems: list[tuple[str, str]],
+) -> dict[str, DicomSeries | VolumeFile]:
+    """Results by the reference they belong to: one on each side, equal names, or a name that goes on from the other."""
+    if len(mine) == len(wanted) == 1:
+        return {next(iter(wanted)): next(iter(mine.values()))}
+    paired: dict[str, DicomSeries | VolumeFile] = {}
+    for name, item in mine.items():
+        fitting = [key for key in wanted if key == name] or [
+            key for key in wanted if name.startswith(key) or key.startswith(name)
+        ]
+        if len(fitting) == 1 and fitting[0] not in paired:
+            paired[fitting[0]] = item
+        else:
+            why = "belongs to no reference" if not fitting else "belongs to several references"
+            problems.append((f"{method}: {name}", f"{why}; {_HOW_PAIRED}"))
+    return paired
+
+
+def _read(item: DicomSeries | VolumeFile) -> CTVolume:
+    return read_volume(item) if isinstance(item, DicomSeries) else read_volume_file(item.path)
+
+
+def _plain(value: Any) -> Any:
+    """JSON values only: numbers that are not finite become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (int, str)) or value is None:
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else None
