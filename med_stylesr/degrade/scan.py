@@ -130,18 +130,16 @@ def degrade_scan(
     hu = torch.from_numpy(np.asarray(volume.hu, dtype=np.float32)).to(device)
     spacing = (grid.plane_distance_mm, *grid.spacing_mm[1:])
     facts: dict[str, Any] = {"plan": asdict(plan)}
+    operator = _operator(spacing, plan, name)
+    try:
+        result_grid = grid if operator is None else operator.grid(grid)
+    except ValueError as error:
+        raise InputError(name, str(error), "ask for thinner slices or smaller pixels") from error
     if plan.dose_fraction < 1:
         hu, noise_facts = _with_noise(hu, spacing, thickness_mm, plan, name, progress)
         facts |= noise_facts
-    operator = _operator(spacing, plan, name)
-    sources = [[k] for k in range(len(hu))]
-    result_grid = grid
+    sources = [[k] for k in range(len(hu))] if operator is None else _sources(operator, len(hu))
     if operator is not None:
-        try:
-            result_grid = operator.grid(grid)
-        except ValueError as error:
-            raise InputError(name, str(error), "ask for thinner slices or smaller pixels") from error
-        sources = _sources(operator, len(hu))
         hu = reduce_resolution(hu, operator)
     facts["grid"] = {"shape": list(result_grid.shape), "spacing_mm": [round(s, 6) for s in result_grid.spacing_mm]}
     facts["thickness_mm"] = plan.thickness_mm or thickness_mm

@@ -256,9 +256,12 @@ def _volume(image: Any) -> tuple[Tensor, tuple[float, float, float]]:
 
 
 def _like(image: Any, volume: Tensor) -> Any:
-    if isinstance(image, MetaTensor):
-        return MetaTensor(volume[None], affine=image.affine, meta=image.meta)
-    return volume[None]
+    return _placed(image, volume, image.affine) if isinstance(image, MetaTensor) else volume[None]
+
+
+def _placed(image: MetaTensor, volume: Tensor, affine: Any) -> MetaTensor:
+    meta = {key: value for key, value in image.meta.items() if key != "affine"}
+    return MetaTensor(volume[None], affine=torch.as_tensor(affine), meta=meta)
 
 
 def _reduced(image: Any, volume: Tensor, operator: ResolutionOperator) -> Any:
@@ -270,4 +273,4 @@ def _reduced(image: Any, volume: Tensor, operator: ResolutionOperator) -> Any:
     affine = lps_to_ras(np.asarray(image.affine, dtype=np.float64)) @ flip
     grid = operator.grid(VoxelGrid((volume.shape[0], volume.shape[1], volume.shape[2]), affine))
     moved = lps_to_ras(grid.affine) @ flip
-    return MetaTensor(reduced[None], affine=torch.as_tensor(moved), meta=image.meta)
+    return _placed(image, reduced, moved)
