@@ -22,7 +22,7 @@ from med_stylesr.deid.matching import Matcher
 from med_stylesr.deid.pixels import clean_pixels
 from med_stylesr.deid.profile import Profile
 from med_stylesr.deid.table import iods_by_sop_class
-from med_stylesr.deid.values import ValueCleaner
+from med_stylesr.deid.values import PSEUDONYMS, ValueCleaner
 from med_stylesr.errors import InputError
 
 IMPLEMENTATION_UID: Final = "2.25.161803398874989484820458683436563811"
@@ -195,6 +195,17 @@ class Deidentifier:
     def new_uid(self, original: str) -> str:
         """What stands for a UID in everything this object cleans."""
         return self._cleaner_now().values.uid(original)
+
+    def new_identifiers(self, dataset: Dataset) -> dict[str, str]:
+        """New values of the identifying attributes of an object, as `apply` gives them."""
+        new = {
+            k: self.new_uid(str(dataset.get(k, "")))
+            for k in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+        }
+        for keyword, tag in (("PatientID", 0x00100020), ("AccessionNumber", 0x00080050), ("StudyID", 0x00200010)):
+            purpose, prefix = PSEUDONYMS[tag]
+            new[keyword] = self.key.pseudonym(purpose, str(dataset.get(keyword, "")).strip(), prefix, 16)
+        return new
 
     def _cleaner_now(self) -> DatasetCleaner:
         if self._cleaner is None:

@@ -15,6 +15,7 @@ from pydicom.charset import encode_string
 from pydicom.datadict import dictionary_description, tag_for_keyword
 
 from med_stylesr.deid import dates
+from med_stylesr.deid.bytesearch import printable_runs
 from med_stylesr.deid.elements import Leaf, decode, dictionary_vrs, other_readings, padded
 from med_stylesr.deid.keys import SecretKey
 from med_stylesr.deid.matching import Matcher
@@ -44,7 +45,6 @@ _INTEGER: Final = re.compile(r"[+-]?\d{1,7}")
 _UID: Final = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
 _TABLES_OF_VALUES: Final = frozenset({0x00283006, 0x00281201, 0x00281202, 0x00281203})
 _SHORT_BINARY: Final = 64
-_PRINTABLE: Final = re.compile(rb"[\x20-\x7e]{6,}")
 
 
 class ValueCleaner:
@@ -160,7 +160,7 @@ class ValueCleaner:
 
         In long tables of numbers such runs come about by chance.
         """
-        for run in _PRINTABLE.findall(value):
+        for run in printable_runs(value):
             text = run.decode("ascii")
             if len(value) <= _SHORT_BINARY and re.search(r"[A-Za-z0-9_^ -]{8,}", text) and len(set(text)) > 3:
                 return True
