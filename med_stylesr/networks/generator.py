@@ -44,6 +44,7 @@ class StyleSRGenerator(nn.Module):
         residual_hu: HU that one unit of the last layer stands for: about the noise of a low-dose scan.
         lock_levels_hu: tissue levels of the HU lock.
         lock_cell: cell of the HU lock in half-resolution voxels.
+        lock_smoothing: see `HULock`.
         lock_floor: see `HULock`.
         lock_passes: see `HULock`.
 
@@ -75,6 +76,7 @@ class StyleSRGenerator(nn.Module):
         residual_hu: float = 50.0,
         lock_levels_hu: Sequence[float] = (-1000.0, -800.0, -400.0, -90.0, 50.0, 250.0, 900.0),
         lock_cell: int = 16,
+        lock_smoothing: int = 5,
         lock_floor: float = 0.005,
         lock_passes: int = 2,
     ) -> None:
@@ -123,7 +125,7 @@ class StyleSRGenerator(nn.Module):
                 outputs *= s
             self.tails.append(convolution(spatial_dims, features[0], outputs, 3, gain=0.0))
             self.bases.append(CubicUpsample(one))
-        self.lock = HULock(lock_levels_hu, lock_cell, lock_floor, lock_passes)
+        self.lock = HULock(lock_levels_hu, lock_cell, lock_smoothing, lock_floor, lock_passes)
         self.style_bank = nn.Parameter(torch.randn(len(self.style_names), style_dim) * 0.1)
         self.style_encoder = StyleEncoder(style_features, style_dim, Window(style_window[0], style_window[1]))
 

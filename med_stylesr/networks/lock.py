@@ -2,7 +2,7 @@
 
 A correction r(p) is a sum of what is wanted (noise and blur taken away) and of what is not (a shift of lung by −2 HU).
 The lock takes the second away by construction, not by a loss: with soft memberships m_k(p) of every voxel in a few HU
-levels (hats that sum to one, judged on the corrected image so that noise does not pick them), it subtracts
+levels (hats that sum to one, judged on the smoothed corrected image so that noise does not pick them), it subtracts
 
     S r (p) = Σ_k m_k(p) · b_k(p),      b_k = blur(m_k · r) / (blur(m_k) + ε · blur(1)),
 
@@ -30,20 +30,25 @@ class HULock(nn.Module):
     Args:
         levels_hu: increasing HU at which the hat memberships peak; voxels beyond the ends belong to the end levels.
         cell: size of a grid cell in voxels of the half-resolution plane.
+        smoothing: odd width, in voxels of the half-resolution plane, of the box that smooths the guide, applied twice.
+            Noise that decides on the level of a voxel would tie the correction of one tissue to that of another.
         floor: ε: share of a cell below which a tissue counts as too small to have a mean of its own (keeps the few
             voxels of a vessel from being locked to their own noise).
         passes: how often the projection is applied.
 
     Raises:
-        ValueError: if the levels do not increase.
+        ValueError: if the levels do not increase or the smoothing is even.
     """
 
-    def __init__(self, levels_hu: Sequence[float], cell: int, floor: float, passes: int) -> None:
+    def __init__(self, levels_hu: Sequence[float], cell: int, smoothing: int, floor: float, passes: int) -> None:
         super().__init__()
         if len(levels_hu) < 2 or any(b <= a for a, b in itertools.pairwise(levels_hu)):
             raise ValueError("levels_hu must be at least two increasing values")
         self.levels = nn.Buffer(torch.tensor(list(levels_hu), dtype=torch.float32), persistent=False)
+        if smoothing < 1 or smoothing % 2 == 0:
+            raise ValueError(f"smoothing is an odd width, not {smoothing}")
         self.cell = cell
+        self.smoothing = smoothing
         self.floor = floor
         self.passes = passes
 
@@ -72,7 +77,7 @@ class HULock(nn.Module):
         h, w = shape[-2], shape[-1]
         flat = correction.reshape(-1, 1, h, w)
         coarse = functional.avg_pool2d(flat, ratio)
-        member = self.memberships(functional.avg_pool2d(guide.detach().reshape(-1, 1, h, w), ratio))
+        member = self.memberships(self._smooth(functional.avg_pool2d(guide.detach().reshape(-1, 1, h, w), ratio)))
         shift = torch.zeros_like(coarse)
         for _ in range(self.passes):
             shift = shift + self._local_mean(coarse - shift, member)
@@ -84,6 +89,11 @@ class HULock(nn.Module):
         mean = self._cells(member * r) / (self._cells(member) + self.floor * covered)
         full = functional.interpolate(mean, scale_factor=float(self.cell), mode="bilinear", align_corners=False)
         return (member * full[:, :, : size[0], : size[1]]).sum(dim=1, keepdim=True)
+
+    def _smooth(self, x: Tensor) -> Tensor:
+        for _ in range(2):
+            x = functional.avg_pool2d(x, self.smoothing, 1, self.smoothing // 2, count_include_pad=False)
+        return x
 
     def _cells(self, x: Tensor) -> Tensor:
         """Sum over cells, smoothed over neighbouring cells; what lies beyond the image weighs nothing."""

@@ -11,7 +11,7 @@ LEVELS = (-1000.0, -800.0, -400.0, -90.0, 50.0, 250.0, 900.0)
 
 
 def lock() -> HULock:
-    return HULock(LEVELS, cell=16, floor=0.005, passes=2)
+    return HULock(LEVELS, cell=16, smoothing=5, floor=0.005, passes=2)
 
 
 def test_memberships_are_hats_that_sum_to_one_everywhere() -> None:
@@ -30,7 +30,21 @@ def test_a_different_shift_of_every_tissue_is_taken_away() -> None:
     shift = torch.where(guide < -500, -4.0, torch.where(guide < 300, 3.0, 9.0))
     left = lock()(shift, guide, [2, 2])
     for tissue in (guide < -500, (guide > 0) & (guide < 100), guide > 500):
-        assert left[tissue].mean().abs() < 0.05 * shift[tissue].mean().abs()
+        # Thin bone keeps the most: the smoothed guide sees it mixed with what is around it.
+        assert left[tissue].mean().abs() < 0.15 * shift[tissue].mean().abs()
+
+
+def test_tissues_stay_apart_when_the_result_is_still_noisy() -> None:
+    """Fat beside muscle under 90 HU of noise, of which the correction removes a third: no tissue may move."""
+    torch.manual_seed(0)
+    truth = torch.full((1, 1, 256, 256), 50.0)
+    truth[..., :, 96:160] = -100.0
+    truth[..., 100:150, 180:240] = 400.0
+    noise = 90 * torch.randn_like(truth)
+    correction = -noise / 3
+    left = lock()(correction, truth + noise + correction, [2, 2])
+    for hu in (50.0, -100.0, 400.0):
+        assert left[truth == hu].mean().abs() < 1.0
 
 
 def test_white_noise_keeps_nearly_all_of_its_power() -> None:
@@ -55,4 +69,4 @@ def test_gradients_reach_the_correction() -> None:
 
 def test_levels_must_increase() -> None:
     with pytest.raises(ValueError, match="increasing"):
-        HULock((0.0, 0.0), cell=8, floor=0.1, passes=1)
+        HULock((0.0, 0.0), cell=8, smoothing=1, floor=0.1, passes=1)
