@@ -80,7 +80,7 @@ class PairedGanTrainer(SupervisedTrainer):
         supervised: the remaining arguments of `monai.engines.SupervisedTrainer`.
 
     Raises:
-        UsageError: if an argument of the parent is given that this trainer does not honour.
+        UsageError: if an argument of the parent is given that this trainer does not honour, or the data fill no batch.
     """
 
     def __init__(
@@ -99,6 +99,8 @@ class PairedGanTrainer(SupervisedTrainer):
         # Before the configured handlers, which print what this one computes.
         supervised["train_handlers"] = [TermAverages(), *(supervised.get("train_handlers") or ())]
         super().__init__(loss_function=loss_function, amp=False, **supervised)
+        if self.state.epoch_length == 0:
+            raise UsageError("training data", "fills no batch", "give more scans or patches, or a smaller batch_size")
         # The parent's amp means float16 on CUDA with a gradient scaler; bfloat16 has float32's range and needs none.
         self.half_precision = amp
         self.max_norm = max_norm
