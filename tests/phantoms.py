@@ -15,7 +15,7 @@ import numpy as np
 import pydicom
 from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 Points = NDArray[np.float64]
 
@@ -236,3 +236,35 @@ def worst_shift_mm(hu: NDArray[Any], positions: Points, scene: Scene = GRADIENT)
 
 def _ds(value: float) -> str:
     return pydicom.valuerep.format_number_as_ds(float(value) + 0.0)
+
+
+def enhanced_dataset(spec: StackSpec, scene: Scene, seed: str = "phantom") -> Dataset:
+    """All slices as one Enhanced CT image (PS3.3 A.38): places in per-frame, the rest in shared functional groups."""
+    frames = [slice_dataset(spec, scene, k, seed) for k in range(len(spec.origins_mm))]
+    dataset = frames[0]
+    pixels = b"".join(frame.PixelData for frame in frames)
+    shared, per_frame = Dataset(), []
+    measures, transformation, reconstruction = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = dataset.PixelSpacing, dataset.SliceThickness
+    transformation.RescaleSlope, transformation.RescaleIntercept = dataset.RescaleSlope, dataset.RescaleIntercept
+    transformation.RescaleType = "HU"
+    reconstruction.ConvolutionKernel = dataset.ConvolutionKernel
+    shared.PixelMeasuresSequence = [measures]
+    shared.PixelValueTransformationSequence = [transformation]
+    shared.CTReconstructionSequence = [reconstruction]
+    for frame in frames:
+        item, position, orientation = Dataset(), Dataset(), Dataset()
+        position.ImagePositionPatient = frame.ImagePositionPatient
+        orientation.ImageOrientationPatient = frame.ImageOrientationPatient
+        item.PlanePositionSequence, item.PlaneOrientationSequence = [position], [orientation]
+        per_frame.append(item)
+    for keyword in ("PixelSpacing", "SliceThickness", "RescaleSlope", "RescaleIntercept", "ConvolutionKernel"):
+        del dataset[keyword]
+    del dataset.ImagePositionPatient, dataset.ImageOrientationPatient
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+    dataset.NumberOfFrames = len(frames)
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.PerFrameFunctionalGroupsSequence = per_frame
+    dataset.PixelData = pixels
+    return dataset

@@ -61,7 +61,7 @@ def frame_headers(header: Dataset) -> list[Dataset]:
 
 
 def _frame(common: Dataset, item: Dataset) -> Dataset:
-    header = Dataset(common)
+    header = Dataset({tag: common.get_item(tag) for tag in common.keys()})  # noqa: SIM118 - as above
     implicit, little = common.original_encoding
     header.set_original_encoding(implicit, little, common.original_character_set)
     _flatten(item, header)

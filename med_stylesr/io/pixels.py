@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 from functools import lru_cache
@@ -111,12 +112,8 @@ def _compressed_frame(stream: BinaryIO, file: SliceFile, limit: int) -> bytes:
     try:
         spans = _frame_spans(file.path, base, file.frames) if file.frames > 1 else [(base, limit + 1024)]
         begin, length = spans[file.frame]
-        if length > limit + 1024:
-            raise InputError(
-                name, "a compressed frame is larger than the image it is said to hold", "do not trust this file"
-            )
         stream.seek(begin)
-        data = stream.read(length)
+        data = stream.read(min(length, limit + 1024))
         if file.frames > 1:
             data = _ITEM + bytes(4) + data
         return next(generate_frames(data, number_of_frames=1))
@@ -132,14 +129,14 @@ def _frame_spans(path: Path, base: int, frames: int) -> list[tuple[int, int]]:
         offsets = parse_basic_offsets(stream)
         first = stream.tell()
         count, starts = parse_fragments(stream)
-        ends = stream.tell()
+        end = stream.seek(0, os.SEEK_END)
     if offsets and len(offsets) == frames:
         begins = [first + o for o in offsets]
     elif count == frames:
         begins = list(starts)
     else:
         raise ValueError(f"{count} fragments for {frames} frames")
-    return [(b, e - b) for b, e in zip(begins, [*begins[1:], ends], strict=True)]
+    return [(b, e - b) for b, e in zip(begins, [*begins[1:], end], strict=True)]
 
 
 def _decoded(frame: bytes, file: SliceFile, header: Dataset) -> NDArray[Any]:

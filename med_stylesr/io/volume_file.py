@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from med_stylesr.errors import InputError, UsageError
-from med_stylesr.io.itk import read_itk, write_itk
-from med_stylesr.io.nifti import read_nifti, write_nifti
 from med_stylesr.io.publish import staged_file
 from med_stylesr.volume import CTVolume
 
-_READERS: Final[dict[str, Callable[[Path], CTVolume]]] = {
-    ".nii.gz": read_nifti,
-    ".nii": read_nifti,
-    ".nrrd": read_itk,
-    ".nhdr": read_itk,
-    ".mha": read_itk,
-    ".mhd": read_itk,
-}
-_WRITERS: Final[dict[str, Callable[[CTVolume, Path], None]]] = {
-    ".nii.gz": write_nifti,
-    ".nii": write_nifti,
-    ".nrrd": write_itk,
-    ".mha": write_itk,
-}
+_NIFTI: Final = (".nii.gz", ".nii")
+_ITK: Final = (".nrrd", ".nhdr", ".mha", ".mhd")
+_DETACHED: Final = (".nhdr", ".mhd")
+"""Headers with the voxels in a second file: read, but not written, since one file is published at once."""
 
 
 def volume_ending(path: Path) -> str:
@@ -34,7 +21,7 @@ def volume_ending(path: Path) -> str:
     >>> volume_ending(Path("scan.1.NII.gz"))
     '.nii.gz'
     """
-    return next((ending for ending in _READERS if path.name.lower().endswith(ending)), "")
+    return next((ending for ending in (*_NIFTI, *_ITK) if path.name.lower().endswith(ending)), "")
 
 
 def read_volume_file(path: Path) -> CTVolume:
@@ -44,10 +31,16 @@ def read_volume_file(path: Path) -> CTVolume:
         InputError: if the file is damaged or holds no volume of single finite numbers.
         UsageError: for another ending.
     """
-    reader = _READERS.get(volume_ending(path))
-    if reader is None:
-        raise UsageError(str(path), "is no volume file by its name", f"use one of {', '.join(_READERS)}")
-    return reader(path)
+    ending = volume_ending(path)
+    if ending in _NIFTI:
+        from med_stylesr.io.nifti import read_nifti
+
+        return read_nifti(path)
+    if ending in _ITK:
+        from med_stylesr.io.itk import read_itk
+
+        return read_itk(path)
+    raise UsageError(str(path), "is no volume file by its name", f"use one of {', '.join((*_NIFTI, *_ITK))}")
 
 
 def write_volume_file(volume: CTVolume, path: Path, overwrite: bool = False) -> None:
@@ -57,11 +50,18 @@ def write_volume_file(volume: CTVolume, path: Path, overwrite: bool = False) -> 
         InputError: if it cannot be written, or its slices are unevenly spaced, which no volume format can say.
         UsageError: for another ending, or if the file exists and `overwrite` is off.
     """
-    writer = _WRITERS.get(volume_ending(path))
-    if writer is None:
-        raise UsageError(str(path), "no volume can be written under such a name", f"use one of {', '.join(_WRITERS)}")
+    ending = volume_ending(path)
+    if not ending or ending in _DETACHED:
+        raise UsageError(str(path), "no volume can be written under such a name", "use .nii.gz, .nii, .nrrd or .mha")
     if not volume.evenly_spaced:
         why = "slices are unevenly spaced, which a volume file cannot express"
         raise InputError(str(path), why, "write DICOM instead (--format dicom)")
     with staged_file(path, overwrite) as partial:
-        writer(volume, partial)
+        if ending in _NIFTI:
+            from med_stylesr.io.nifti import write_nifti
+
+            write_nifti(volume, partial)
+        else:
+            from med_stylesr.io.itk import write_itk
+
+            write_itk(volume, partial)

@@ -73,7 +73,8 @@ def errors_of(*files: Path) -> list[str]:
 
 def mismatches(*files: Path) -> list[str]:
     run = subprocess.run([TOOLS / "dcentvfy", *files], capture_output=True, text=True, errors="replace", check=False)
-    return [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")]
+    lines = [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")]
+    return sorted({line.partition(" for file ")[0] for line in lines})
 
 
 CASES: dict[str, tuple[StackSpec, tuple[int, int, int]]] = {
