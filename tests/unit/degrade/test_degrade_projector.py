@@ -108,3 +108,15 @@ def test_coarse_bins_and_views_lie_at_the_centre_of_the_fine_ones() -> None:
 def test_slices_that_are_not_square_are_refused() -> None:
     with pytest.raises(ValueError, match="square"):
         project(torch.zeros(1, 8, 9), 1.0, PARALLEL)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@BOTH
+def test_cuda_gives_the_numbers_of_the_cpu(geometry: ScanGeometry, disc) -> None:
+    water = (disc(60.0) / 1000 + 1) * MU_WATER_PER_MM
+    results = []
+    for device in ("cpu", "cuda"):
+        lines = project(water.to(device), PIXEL_MM, geometry)
+        results.append(filtered_back_projection(lines, 128, PIXEL_MM, geometry, KERNELS["standard"]).cpu())
+    torch.testing.assert_close(results[0], results[1], atol=1e-6, rtol=1e-3)
