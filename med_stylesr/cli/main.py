@@ -12,9 +12,11 @@ from typing import Annotated
 import typer
 
 from med_stylesr.cli import deidentify as _deidentify
+from med_stylesr.cli import demo as _demo
 from med_stylesr.cli import enhance as _enhance
 from med_stylesr.cli import evaluate as _evaluate
 from med_stylesr.cli import simulate as _simulate
+from med_stylesr.cli import view as _view
 from med_stylesr.errors import MedStyleError, UsageError
 
 app = typer.Typer(
@@ -49,7 +51,9 @@ def options(
 
 
 app.command("enhance")(_enhance.enhance)
+app.command("demo")(_demo.demo)
 app.command("evaluate")(_evaluate.evaluate)
+app.command("view")(_view.view)
 app.command("deidentify")(_deidentify.deidentify)
 app.command("simulate")(_simulate.simulate)
 

@@ -30,6 +30,8 @@ FRC_BOX: Final = 48
 FRC_THRESHOLD: Final = 0.5
 FRC_BELOW_PER_MM: Final = 0.15
 """A box that shares less than half with the reference below this frequency is flagged: details of 3 mm and more."""
+PADDING_BELOW_HU: Final = -1500.0
+"""No noise reaches this low; -2000 and -3024 are marks for outside the field of view."""
 RADIOMIC_BIN_HU: Final = 10.0
 
 _Cuts: TypeAlias = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
@@ -102,9 +104,10 @@ def _stack(pair: AlignedPair, chosen: list[int]) -> tuple[NDArray[np.float32], N
     """Image and reference on the reference's pixels; what the image does not cover is taken from neither (equal)."""
     y = np.stack([pair.first.hu[k] for k in chosen]).astype(np.float32)
     x = np.stack([pair.common(k) for k in chosen])
-    # Padding marks are no HU; both sides get the same air.
-    y = np.maximum(y, HU_MIN)
-    return np.where(np.isfinite(x), np.maximum(x, HU_MIN), y), y
+    # Padding marks are no HU: both sides get the same air. Noise below -1024 stays, clipping it would be a bias.
+    padded = (y < PADDING_BELOW_HU) | (x < PADDING_BELOW_HU)
+    y[padded] = x[padded] = HU_MIN
+    return np.where(np.isfinite(x), x, y), y
 
 
 def _fidelity(

@@ -12,14 +12,14 @@ from typing import Any, Final
 
 from med_stylesr import __version__
 from med_stylesr.errors import InputError, MedStyleError, UsageError
-from med_stylesr.io.dicom_read import read_volume
 from med_stylesr.io.publish import staged_file
 from med_stylesr.io.series import DicomSeries
 from med_stylesr.io.source import Inputs, VolumeFile, find_inputs
-from med_stylesr.io.volume_file import read_volume_file, volume_ending
+from med_stylesr.io.volume_file import volume_ending
 from med_stylesr.report.against_reference import Case, measure_case
 from med_stylesr.report.evaluate_report import write_evaluation_page
 from med_stylesr.report.methods import compare
+from med_stylesr.service.reading import read_item
 from med_stylesr.volume import CTVolume
 
 INPUT: Final = "input"
@@ -88,8 +88,8 @@ def evaluate_all(plan: Evaluation, out: Path, *, page: bool, overwrite: bool, ev
             for number, key in enumerate(todo, 1):
                 events({"event": "case", "number": number, "total": len(todo), "name": key})
                 try:
-                    reference = _read(wanted[key])
-                    source = _read(pairs[INPUT][key]) if key in pairs.get(INPUT, {}) else None
+                    reference = read_item(wanted[key])
+                    source = read_item(pairs[INPUT][key]) if key in pairs.get(INPUT, {}) else None
                 except MedStyleError as error:
                     problems.append((error.what, error.why))
                     continue
@@ -97,7 +97,7 @@ def evaluate_all(plan: Evaluation, out: Path, *, page: bool, overwrite: bool, ev
                     if key not in pairs[name]:
                         continue
                     try:
-                        image = source if name == INPUT and source is not None else _read(pairs[name][key])
+                        image = source if name == INPUT and source is not None else read_item(pairs[name][key])
                         cases[name][key] = measure_case(image, reference, source, max_slices=plan.max_slices)
                     except MedStyleError as error:
                         problems.append((error.what, error.why))
@@ -173,10 +173,6 @@ def _pair(
             why = "belongs to no reference" if not fitting else "belongs to several references"
             problems.append((f"{method}: {name}", f"{why}; {_HOW_PAIRED}"))
     return paired
-
-
-def _read(item: DicomSeries | VolumeFile) -> CTVolume:
-    return read_volume(item) if isinstance(item, DicomSeries) else read_volume_file(item.path)
 
 
 def _plain(value: Any) -> Any:

@@ -1,10 +1,44 @@
-"""A small chest with known contents for the reports."""
+"""A small chest with known contents for the reports, and a browser to open them in."""
+
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from med_stylesr.volume import CTVolume
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    # WebGL in software.
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+    # None of the browser's own errands on the network.
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--virtual-time-budget=8000",
+    "--dump-dom",
+]
+
+
+@pytest.fixture
+def browse(tmp_path):
+    """Opens a page in headless Chromium and gives its final DOM; skipped where there is no Chromium."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium on this machine")
+
+    def run(page):
+        command = [program, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()]
+        return subprocess.run(command, capture_output=True, text=True, timeout=200, check=True).stdout
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -3,27 +3,12 @@
 import json
 import re
 import resource
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
 
 from med_stylesr.report.enhance_report import write_enhance_report
 from med_stylesr.volume import CTVolume
-
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--virtual-time-budget=8000",
-    "--dump-dom",
-]
 
 PROBE = """<script>
 const find = (id) => document.getElementById(id);
@@ -54,20 +39,6 @@ const shown = () => find("viewer").dataset.shown;
   document.body.append(result);
 })();
 </script></body>"""
-
-
-@pytest.fixture
-def browse(tmp_path):
-    """Opens a page in headless Chromium and gives its final DOM; skipped where there is no Chromium."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no Chromium on this machine")
-
-    def run(page):
-        command = [program, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-
-    return run
 
 
 @pytest.mark.slow
