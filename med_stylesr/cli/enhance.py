@@ -57,6 +57,13 @@ def enhance(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist in DEST.")] = False,
     format: Annotated[Format, typer.Option(help="Format of the results; auto keeps that of the input.")] = Format.auto,
+    deidentify: Annotated[
+        str | None, typer.Option(metavar="PROFILE", help="De-identify what is written: a profile's name or file.")
+    ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="Secret for pseudonyms, made if absent; without one, no two runs can be linked."),
+    ] = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="An HTML report for every scan.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Progress as JSON lines on standard output.")] = False,
     stop_with_stdin: Annotated[
@@ -95,8 +102,8 @@ def enhance(
             bundle=bundle,
             device=device,
             format=format.value,
-            deidentify=None,
-            key_file=None,
+            deidentify=deidentify,
+            key_file=key_file,
             overwrite=overwrite,
             report=report,
             threads=max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0,

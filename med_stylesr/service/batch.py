@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from med_stylesr.deid.keys import load_or_create_key
 from med_stylesr.errors import MedStyleError
 from med_stylesr.inference.enhancer import Enhancer
 from med_stylesr.io.publish import check_apart, remove_leftovers
 from med_stylesr.io.series import DicomSeries
 from med_stylesr.io.source import Inputs, VolumeFile, find_inputs
-from med_stylesr.service.jobs import Outcome, enhance_file, enhance_series
+from med_stylesr.service.jobs import Bench, Outcome, enhance_file, enhance_series
 from med_stylesr.service.manifest import DONE, FAILED, RUNNING, SKIPPED, Entry, Manifest, earlier_entries
+from med_stylesr.service.privacy import Privacy
 from med_stylesr.service.settings import EnhanceSettings
 
 Events = Callable[[Mapping[str, Any]], None]
@@ -66,16 +68,18 @@ def run_batch(
         earlier = earlier_entries(dest) if resume else {}
         if resume:
             remove_leftovers(dest)
-        manifest = Manifest(dest, "enhance", {"source": str(source), "jobs": jobs, **settings.record()})
-        manifest.entries = list(_skipped(inputs))
+        key = load_or_create_key(settings.key_file) if settings.deidentify else None
+        privacy = Privacy(settings.deidentify, key)
+        privacy.harvest(inputs.series)
+        bench = Bench(dest, settings, enhancer, privacy)
+        told = {} if privacy.on else {"source": str(source)}
+        manifest = Manifest(dest, "enhance", {**told, "jobs": jobs, **settings.record()})
+        manifest.entries = list(_skipped(inputs, privacy))
         for entry in manifest.entries:
             events({"event": "skip", "source": entry.source, "reason": entry.reason, "problem": entry.status == FAILED})
-        todo = list(_plan(inputs, settings, enhancer, earlier, manifest, events))
+        todo = list(_plan(inputs, bench, earlier, manifest, events))
         events({"event": "start", "total": len(todo)})
-        if jobs == 1:
-            finished = _one_by_one(todo, dest, settings, enhancer, events)
-        else:
-            finished = _in_processes(todo, dest, settings, jobs, events)
+        finished = _one_by_one(todo, bench, events) if jobs == 1 else _in_processes(todo, bench, jobs, events)
         for entry in finished:
             manifest.set(entry)
         manifest.save()
@@ -83,25 +87,28 @@ def run_batch(
     return manifest
 
 
-def _skipped(inputs: Inputs) -> Iterator[Entry]:
-    for skipped in inputs.skipped:
-        yield Entry(skipped.name, "other", FAILED if skipped.problem else SKIPPED, skipped.reason)
+def _skipped(inputs: Inputs, privacy: Privacy) -> Iterator[Entry]:
+    for number, skipped in enumerate(inputs.skipped):
+        status = FAILED if skipped.problem else SKIPPED
+        if privacy.on:
+            yield Entry(f"input {number + 1}", "other", status, "not used; the reason was shown on the screen")
+        else:
+            yield Entry(skipped.name, "other", status, skipped.reason)
 
 
 def _plan(
     inputs: Inputs,
-    settings: EnhanceSettings,
-    enhancer: Enhancer,
+    bench: Bench,
     earlier: Mapping[str, Entry],
     manifest: Manifest,
     events: Events,
 ) -> Iterator[Job]:
     """What is to be done, in a fixed order; what an earlier run has done goes straight into the manifest."""
-    weights = enhancer.bundle(2).weights_sha256
+    weights = bench.enhancer.bundle(2).weights_sha256
     items: Sequence[DicomSeries | VolumeFile] = [*inputs.series, *inputs.volumes]
     for item in items:
-        name, kind, identity = _identity(item)
-        fingerprint = settings.fingerprint(identity, weights)
+        name, (kind, identity) = bench.privacy.told_name(item), _identity(item)
+        fingerprint = bench.settings.fingerprint(identity, weights)
         known = earlier.get(fingerprint)
         if known and known.status == DONE:
             manifest.entries.append(known)
@@ -112,38 +119,34 @@ def _plan(
         yield Job(item, entry)
 
 
-def _identity(item: DicomSeries | VolumeFile) -> tuple[str, str, str]:
+def _identity(item: DicomSeries | VolumeFile) -> tuple[str, str]:
+    """Kind of an input, and what identifies its content."""
     if isinstance(item, VolumeFile):
         digest = hashlib.sha256()
         with item.path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
-        return str(item.relative), "volume", digest.hexdigest()
-    return item.name, "dicom", "\n".join([item.part, *item.sop_instance_uids])
+        return "volume", digest.hexdigest()
+    return "dicom", "\n".join([item.part, *item.sop_instance_uids])
 
 
-def _one_by_one(
-    todo: Sequence[Job], dest: Path, settings: EnhanceSettings, enhancer: Enhancer, events: Events
-) -> Iterator[Entry]:
+def _one_by_one(todo: Sequence[Job], bench: Bench, events: Events) -> Iterator[Entry]:
     for number, job in enumerate(todo):
         events({"event": "series", "source": job.entry.source, "number": number + 1, "total": len(todo)})
 
         def progress(done: int, total: int, source: str = job.entry.source) -> None:
             events({"event": "progress", "source": source, "done": done, "total": total})
 
-        entry = attempt(job, dest, settings, enhancer, progress)
+        entry = attempt(job, bench, progress)
         events(_told(entry))
         yield entry
 
 
-def _in_processes(
-    todo: Sequence[Job], dest: Path, settings: EnhanceSettings, jobs: int, events: Events
-) -> Iterator[Entry]:
+def _in_processes(todo: Sequence[Job], bench: Bench, jobs: int, events: Events) -> Iterator[Entry]:
     """Workers in processes of their own; a worker that dies takes one scan with it, and is replaced."""
     crashed: list[Job] = []
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(settings,)) as pool:
-        futures: dict[Future[Entry], Job] = {pool.submit(_work, job, dest, settings): job for job in todo}
+    with _pool(jobs, bench) as pool:
+        futures: dict[Future[Entry], Job] = {pool.submit(_work, job): job for job in todo}
         for future in as_completed(futures):
             try:
                 entry = future.result()
@@ -154,52 +157,50 @@ def _in_processes(
             yield entry
     # Which one of them killed the pool is not known: each gets a worker to itself.
     for job in crashed:
-        entry = _alone(job, dest, settings)
+        with _pool(1, bench) as pool:
+            try:
+                entry = pool.submit(_work, job).result()
+            except BrokenProcessPool:
+                remove_leftovers(bench.dest)
+                reason = "its worker process died (out of memory, or a decoder fault); try it alone"
+                entry = replace(job.entry, status=FAILED, reason=reason)
         events(_told(entry))
         yield entry
 
 
-def _alone(job: Job, dest: Path, settings: EnhanceSettings) -> Entry:
+def _pool(jobs: int, bench: Bench) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, initializer=_start_worker, initargs=(settings,)) as pool:
-        try:
-            return pool.submit(_work, job, dest, settings).result()
-        except BrokenProcessPool:
-            remove_leftovers(dest)
-            return replace(
-                job.entry, status=FAILED, reason="its worker process died (out of memory, or a decoder fault)"
-            )
+    started = (bench.dest, bench.settings, bench.privacy)
+    return ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=started)
 
 
-_worker: Enhancer | None = None
+_bench: Bench | None = None
 
 
-def _start_worker(settings: EnhanceSettings) -> None:
-    global _worker
+def _start_worker(dest: Path, settings: EnhanceSettings, privacy: Privacy) -> None:
+    global _bench
     if settings.threads:
         import torch
 
         torch.set_num_threads(settings.threads)
-    _worker = Enhancer(settings.bundle, settings.device)
+    _bench = Bench(dest, settings, Enhancer(settings.bundle, settings.device), privacy)
 
 
-def _work(job: Job, dest: Path, settings: EnhanceSettings) -> Entry:
-    if _worker is None:
+def _work(job: Job) -> Entry:
+    if _bench is None:
         raise RuntimeError("worker was not initialised")
-    return attempt(job, dest, settings, _worker, lambda done, total: None)
+    return attempt(job, _bench, lambda done, total: None)
 
 
-def attempt(
-    job: Job, dest: Path, settings: EnhanceSettings, enhancer: Enhancer, progress: Callable[[int, int], None]
-) -> Entry:
+def attempt(job: Job, bench: Bench, progress: Callable[[int, int], None]) -> Entry:
     """Do one job; any error but an interruption ends in the entry's reason."""
     started = time.monotonic()
     try:
         outcome: Outcome
         if isinstance(job.item, DicomSeries):
-            outcome = enhance_series(job.item, dest, settings, enhancer, progress)
+            outcome = enhance_series(job.item, bench, progress)
         else:
-            outcome = enhance_file(job.item, dest, settings, enhancer, progress)
+            outcome = enhance_file(job.item, bench, progress)
     except MedStyleError as error:
         reason = "; ".join(part for part in (error.why, error.todo) if part)
         entry = replace(job.entry, status=FAILED, reason=reason)

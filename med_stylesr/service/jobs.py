@@ -13,16 +13,18 @@ import numpy as np
 from med_stylesr import __version__
 from med_stylesr.errors import InputError, UsageError
 from med_stylesr.inference.enhancer import Enhancement, EnhanceOptions, Enhancer, require_even_slices
-from med_stylesr.inference.slices import DecodedSlices
+from med_stylesr.inference.slices import ArraySlices, DecodedSlices, SliceSource
 from med_stylesr.io.derivation import SMOOTHING, SPATIAL_RESAMPLING, Derivation
 from med_stylesr.io.derived_header import DerivedHeader
 from med_stylesr.io.dicom_read import read_slices, read_volume
 from med_stylesr.io.dicom_write import DerivedSeriesWriter, output_places
 from med_stylesr.io.names import safe_component
-from med_stylesr.io.publish import staged_folder
+from med_stylesr.io.publish import staged_file, staged_folder
 from med_stylesr.io.series import DicomSeries
 from med_stylesr.io.source import VolumeFile
 from med_stylesr.io.volume_file import read_volume_file, volume_ending, write_volume_file
+from med_stylesr.service.privacy import Privacy
+from med_stylesr.service.report_sample import ReportSample
 from med_stylesr.service.settings import EnhanceSettings
 from med_stylesr.volume import CTVolume
 
@@ -49,70 +51,115 @@ class Outcome:
     warnings: list[str]
 
 
-def enhance_series(
-    series: DicomSeries, dest: Path, settings: EnhanceSettings, enhancer: Enhancer, progress: Progress
-) -> Outcome:
+@dataclass(frozen=True)
+class Bench:
+    """What jobs work with.
+
+    Attributes:
+        dest: output folder.
+        settings: what to do.
+        enhancer: the bundles, loaded.
+        privacy: what may be told of the sources.
+    """
+
+    dest: Path
+    settings: EnhanceSettings
+    enhancer: Enhancer
+    privacy: Privacy
+
+
+def enhance_series(series: DicomSeries, bench: Bench, progress: Progress) -> Outcome:
     """Enhance a CT series into a derived DICOM series, or a volume file if the settings say so.
 
     Raises:
         InputError: if the series cannot be used or the output cannot be written.
         UsageError: if the output exists, or an option does not fit.
     """
+    settings, privacy = bench.settings, bench.privacy
     options = _with_spacing(settings, series.grid.spacing_mm)
-    patient = safe_component(series.patient_id, "unknown-patient")
+    patient = bench.dest / privacy.patient_folder(series)
     if settings.format in _ENDINGS:
-        name = safe_component(f"{series.uid} {series.part}".strip(), "series") + _ENDINGS[settings.format]
-        volume, facts, warnings = _enhanced(read_volume(series), options, enhancer, progress)
-        path = dest / patient / name
-        write_volume_file(volume, path, settings.overwrite)
-        return Outcome([str(path.relative_to(dest))], facts, [*series.warnings, *warnings])
+        stem = safe_component(privacy.file_stem(f"{series.uid} {series.part}".strip()), "series")
+        path = patient / (stem + _ENDINGS[settings.format])
+        outcome = _enhance_volume(read_volume(series), path, options, bench, progress)
+        return replace(outcome, warnings=[*privacy.told_texts(series.warnings), *outcome.warnings])
     if options.scale[0] > 1:
         require_even_slices(series.slice_origins_mm is None, series.name)
     grid, origins = output_places(series, options.scale)
     source = DecodedSlices(series.grid.shape, lambda start, stop: read_slices(series, start, stop), _CONTEXT)
-    enhancement = enhancer.open(source, series.grid.spacing_mm, options)
-    derivation = derivation_of(enhancement, options, enhancer)
-    final = dest / patient / str(DerivedHeader(series, grid, derivation, origins).series_uid)
+    enhancement = bench.enhancer.open(source, series.grid.spacing_mm, options)
+    derivation = derivation_of(enhancement, options, bench.enhancer)
+    final = patient / privacy.uid(str(DerivedHeader(series, grid, derivation, origins).series_uid))
+    sample = ReportSample(series.grid, options.scale)
     with staged_folder(final, settings.overwrite) as folder:
-        writer = DerivedSeriesWriter(series, grid, derivation, folder, slice_origins_mm=origins)
+        writer = DerivedSeriesWriter(
+            series, grid, derivation, folder, slice_origins_mm=origins, transform_dataset=privacy.transform
+        )
         for start, hu in enhancement.slabs():
             for offset, plane in enumerate(hu):
                 writer.write(start + offset, plane)
+            sample.remember(start, hu)
             progress(start + len(hu), grid.shape[0])
-    outputs = [str(final.relative_to(dest) / path.name) for path in writer.files]
-    warnings = [*series.warnings, *writer.warnings, *enhancement.warnings()]
-    return Outcome(outputs, enhancement.facts(), warnings)
+    outputs = [str(final.relative_to(bench.dest) / path.name) for path in writer.files]
+    warnings = [*privacy.told_texts([*series.warnings, *writer.warnings]), *enhancement.warnings()]
+    facts = enhancement.facts()
+    page = final.with_name(f"{final.name}.html")
+    if settings.report:
+        warnings += write_report(page, sample, source, facts)
+        outputs += [str(page.relative_to(bench.dest))] if page.is_file() else []
+    return Outcome(outputs, facts, warnings)
 
 
-def enhance_file(
-    file: VolumeFile, dest: Path, settings: EnhanceSettings, enhancer: Enhancer, progress: Progress
-) -> Outcome:
+def enhance_file(file: VolumeFile, bench: Bench, progress: Progress) -> Outcome:
     """Enhance a NIfTI, NRRD or MetaImage volume into a file of the same format at the same place below DEST.
 
     Raises:
         InputError: if the file cannot be used or the output cannot be written.
         UsageError: if the output exists, or an option does not fit.
     """
+    settings, relative = bench.settings, file.relative
     if settings.format == "dicom":
         raise UsageError(
             str(file.path), "a volume file has no headers to make a DICOM series of", "use --format auto, nifti or nrrd"
         )
-    volume = read_volume_file(file.path)
-    options = _with_spacing(settings, volume.spacing_mm)
-    result, facts, warnings = _enhanced(volume, options, enhancer, progress)
-    relative = file.relative
     ending = volume_ending(relative)
     wanted = _ENDINGS.get(settings.format, {".mhd": ".mha", ".nhdr": ".nrrd"}.get(ending, ending))
-    path = dest / relative.with_name(relative.name[: len(relative.name) - len(ending)] + wanted)
-    write_volume_file(result, path, settings.overwrite)
-    return Outcome([str(path.relative_to(dest))], facts, warnings)
+    stem = relative.name[: len(relative.name) - len(ending)]
+    if bench.privacy.on:
+        path = bench.dest / (bench.privacy.file_stem(str(relative)) + wanted)
+    else:
+        path = bench.dest / relative.with_name(stem + wanted)
+    volume = read_volume_file(file.path)
+    return _enhance_volume(volume, path, _with_spacing(settings, volume.spacing_mm), bench, progress)
 
 
-def _enhanced(
-    volume: CTVolume, options: EnhanceOptions, enhancer: Enhancer, progress: Progress
-) -> tuple[CTVolume, dict[str, Any], list[str]]:
-    result, enhancement = enhancer.enhance(volume, options, progress)
-    return result, enhancement.facts(), enhancement.warnings()
+def _enhance_volume(volume: CTVolume, path: Path, options: EnhanceOptions, bench: Bench, progress: Progress) -> Outcome:
+    """Enhance a volume in memory into one file, with its report beside it."""
+    if path.exists() and not bench.settings.overwrite:
+        raise UsageError(str(path), "exists already", "use --overwrite, or another DEST")
+    result, enhancement = bench.enhancer.enhance(volume, options, progress)
+    write_volume_file(result, path, bench.settings.overwrite)
+    facts, warnings = enhancement.facts(), enhancement.warnings()
+    outputs = [str(path.relative_to(bench.dest))]
+    if bench.settings.report:
+        sample = ReportSample(volume.grid, options.scale)
+        sample.remember(0, result.hu)
+        page = path.with_name(f"{path.name}.html")
+        warnings += write_report(page, sample, ArraySlices(volume.hu), facts)
+        outputs += [str(page.relative_to(bench.dest))] if page.is_file() else []
+    return Outcome(outputs, facts, warnings)
+
+
+def write_report(page: Path, sample: ReportSample, source: SliceSource, facts: dict[str, Any]) -> list[str]:
+    """Write the HTML report of a scan; what hinders it is a warning, since the scan itself is done."""
+    try:
+        from med_stylesr.report.enhance_report import write_enhance_report
+    except ImportError as error:
+        return [f"no report was written ({error.name} is not installed: pip install 'med-stylesr[report]')"]
+    before, after = sample.volumes(source)
+    with staged_file(page, overwrite=True) as partial:
+        write_enhance_report(partial, before, after, facts)
+    return []
 
 
 def derivation_of(enhancement: Enhancement, options: EnhanceOptions, enhancer: Enhancer) -> Derivation:

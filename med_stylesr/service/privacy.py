@@ -1,0 +1,74 @@
+"""What of a source may be told in outputs: everything, or nothing that identifies when a profile is on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pydicom.dataset import Dataset
+
+from med_stylesr.deid.deidentifier import Deidentifier
+from med_stylesr.deid.keys import SecretKey
+from med_stylesr.deid.profile import load_profile
+from med_stylesr.io.names import safe_component
+from med_stylesr.io.series import DicomSeries
+from med_stylesr.io.source import VolumeFile
+
+
+class Privacy:
+    """Names and dataset hook of a run, with or without de-identification.
+
+    Args:
+        profile: name or path of a de-identification profile, or None to keep identifiers.
+        key: secret for pseudonyms; needed with a profile.
+
+    Raises:
+        UsageError: if there is no such profile.
+    """
+
+    def __init__(self, profile: str | None, key: SecretKey | None) -> None:
+        self._deid = Deidentifier(load_profile(profile), key) if profile and key else None
+
+    @property
+    def on(self) -> bool:
+        """Whether identifiers are removed."""
+        return self._deid is not None
+
+    def harvest(self, series: Sequence[DicomSeries]) -> None:
+        """Learn the identifiers of all scans of a run, before anything is written."""
+        if self._deid:
+            for one in series:
+                for header in one.headers:
+                    self._deid.harvest(header)
+
+    @property
+    def transform(self) -> Callable[[Dataset], Dataset] | None:
+        """Hook for `DerivedSeriesWriter`; None changes nothing."""
+        deid = self._deid
+        return (lambda dataset: deid.apply(dataset, derived=True)) if deid else None
+
+    def patient_folder(self, series: DicomSeries) -> str:
+        """Folder of a patient in DEST."""
+        if self._deid:
+            return self._deid.patient_folder(series.headers[0])
+        return safe_component(series.patient_id, "unknown-patient")
+
+    def uid(self, uid: str) -> str:
+        """What stands for a UID in the output."""
+        return self._deid.new_uid(uid) if self._deid else uid
+
+    def told_name(self, item: DicomSeries | VolumeFile) -> str:
+        """How the manifest names an input."""
+        if isinstance(item, VolumeFile):
+            return self._deid.safe_name(str(item.relative)) if self._deid else str(item.relative)
+        if not self._deid:
+            return item.name
+        part = f", {self._deid.safe_name(item.part)}" if item.part else ""
+        return f"series {self._deid.new_uid(item.uid)} ({len(item)} slices{part})"
+
+    def told_texts(self, texts: Sequence[str]) -> list[str]:
+        """Warnings as the manifest tells them: free text about a source may quote its headers, so it is left out."""
+        return [] if self._deid else list(texts)
+
+    def file_stem(self, stem: str) -> str:
+        """Name of an output file made from the name of an input file."""
+        return self._deid.safe_name(stem) if self._deid else stem
