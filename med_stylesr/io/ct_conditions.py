@@ -12,7 +12,7 @@ _EMPTY_IF_UNKNOWN: Final = (
     "AcquisitionNumber",
 )
 """Type 2 attributes: present, but empty when unknown."""
-_TRIAL_SUBJECT: Final = range(0x00120010, 0x00120043)
+_TRIAL_SUBJECT: Final = frozenset(range(0x00120010, 0x00120043))
 _TRIAL_SUBJECT_NEEDS: Final = ("ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialSubjectID")
 _CONTRAST: Final = ("ContrastBolusRoute", "ContrastBolusVolume", "ContrastBolusTotalDose", "ContrastBolusStartTime")
 _UNPAIRED: Final = frozenset(

@@ -35,7 +35,7 @@ MAX_VALUE_BYTES: Final = 1 << 16
 _LONG: Final = (0x00041220, 0x52009229, 0x52009230)
 """Sequences that may be long: DICOMDIR's records and the functional groups of multi-frame images."""
 _MAGIC_OFFSET: Final = 128
-_CURVES_AND_OVERLAYS: Final = (*range(0x5000, 0x5200, 2), *range(0x6000, 0x6200, 2))
+_CURVES_AND_OVERLAYS: Final = frozenset((*range(0x5000, 0x5200, 2), *range(0x6000, 0x6200, 2)))
 
 
 @dataclass(frozen=True)

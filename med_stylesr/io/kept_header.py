@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from med_stylesr.io.attributes import words
 
 _GROUPS: Final = (0x0008, 0x0010, 0x0012, 0x0018, 0x0020, 0x0028)
 _REQUEST_ATTRIBUTES: Final = 0x00400275
+_EXPLICIT_LITTLE: Final = (False, True)
+_MAX_REMEMBERED: Final = 20_000
 
 _STALE: Final = frozenset(
     tag_for_keyword(keyword)
@@ -84,14 +87,20 @@ class KeptHeader:
 
     def __init__(self) -> None:
         self.warnings: dict[str, None] = {}
-        self._seen: dict[tuple[int, str | None, bytes, str], DataElement | None] = {}
+        self._seen: dict[tuple[int, str | None, bytes, str], DataElement | RawDataElement | None] = {}
 
     def of(self, header: Dataset) -> Dataset:
-        """The kept attributes of one source header, valid for strict writing, without pixels and geometry."""
+        """The kept attributes of one source header, valid for strict writing, without pixels and geometry.
+
+        Nothing in it is shared with the source or another slice, so the caller may change it in place.
+        """
         charset = self._charset(header)
         kept = Dataset()
         if charset:
             kept.SpecificCharacterSet = charset[0] if len(charset) == 1 else list(charset)
+        if header.original_encoding == _EXPLICIT_LITTLE:
+            # Values that stay as they were read are then written as bytes, which is several times faster.
+            kept.set_original_encoding(*_EXPLICIT_LITTLE, header.original_character_set)
         for tag in header.keys():  # noqa: SIM118 - iterating a Dataset would convert every value
             if tag == 0x00080005 or tag in _STALE or (tag.group not in _GROUPS and tag != _REQUEST_ATTRIBUTES):
                 continue
@@ -110,31 +119,49 @@ class KeptHeader:
         self.warnings[f"character set {'/'.join(values)} is unknown; text is written as read"] = None
         return ("ISO_IR 192",)
 
-    def _element(self, header: Dataset, tag: BaseTag, charset: str) -> DataElement | None:
-        raw = header.get_item(tag)
-        if not isinstance(raw, RawDataElement) or not isinstance(raw.value, bytes):
-            return self._valid(header, tag)
-        key = (int(tag), raw.VR, raw.value, charset)
+    def _element(self, header: Dataset, tag: BaseTag, charset: str) -> DataElement | RawDataElement | None:
+        given = header.get_item(tag)
+        if not isinstance(given, RawDataElement) or not isinstance(given.value, bytes):
+            return copy.deepcopy(self._valid(header, tag))
+        key = (int(tag), given.VR, given.value, charset)
         if key not in self._seen:
-            if len(self._seen) > 20_000:
+            if len(self._seen) > _MAX_REMEMBERED:
                 self._seen.clear()
             self._seen[key] = self._valid(header, tag)
-        return self._seen[key]
+        found = self._seen[key]
+        return found if isinstance(found, RawDataElement) else copy.deepcopy(found)
 
-    def _valid(self, header: Dataset, tag: BaseTag) -> DataElement | None:
-        name = keyword_for_tag(tag) or str(tag)
+    def _valid(self, header: Dataset, tag: BaseTag) -> DataElement | RawDataElement | None:
+        """The element of a source header, raw if its bytes may be written as they are; the header stays as it is."""
+        given = header.get_item(tag)
+        if given is None:
+            return None
+        alone = Dataset({tag: given})
+        implicit, little = header.original_encoding
+        alone.set_original_encoding(implicit, little, header.original_character_set)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                element = header[tag]
-                if element.VR != "SQ":
-                    return _checked(element)
-                whole = tag in _SEQUENCES and all(_item_is_valid(item) for item in element.value)
-                return element if whole else None
+                element = alone[tag]
+                if element.VR == "SQ":
+                    valid = tag in _SEQUENCES and all(_item_is_valid(item) for item in element.value)
+                    checked = element if valid else None
+                else:
+                    checked = _checked(element)
         except Exception as error:
             # pydicom raises one of many errors for a value that does not fit its VR.
+            name = keyword_for_tag(tag) or str(tag)
             self.warnings[f"{name} of the source is malformed and left out ({type(error).__name__})"] = None
             return None
+        if checked is element and isinstance(given, RawDataElement) and given.VR == element.VR and _is_plain(given):
+            return given
+        return checked
+
+
+def _is_plain(raw: RawDataElement) -> bool:
+    """Whether the bytes may be written as they stand: of even length, padded as the standard says (PS3.5 6.2)."""
+    value = raw.value or b""
+    return len(value) % 2 == 0 and (raw.VR not in (*_TEXT, "CS", "DA", "TM", "DT", "AS", "IS") or b"\0" not in value)
 
 
 def _checked(element: DataElement) -> DataElement | None:
@@ -153,7 +180,9 @@ def _checked(element: DataElement) -> DataElement | None:
     if allowed is not None and not all(str(v) in allowed for v in values):
         raise ValueError(f"{values} is none of {allowed}")
     if element.VR == "DS":
-        return DataElement(tag, "DS", [_decimal(v) for v in values])
+        decimals = [_decimal(v) for v in values]
+        as_read = [str(getattr(v, "original_string", v)) for v in values]
+        return element if decimals == as_read else DataElement(tag, "DS", decimals)
     for value in values:
         validate_value(element.VR, str(value) if isinstance(value, str) or element.VR == "IS" else value, RAISE)
     return element

@@ -363,3 +363,25 @@ def test_a_full_disk_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(pydicom, "dcmwrite", full)
     with pytest.raises(InputError, match="No space left on device"):
         write_derived(series, tmp_path / "out")
+
+
+@pytest.mark.parametrize("per_slice", [1, 3])
+def test_a_hook_that_changes_values_in_place_sees_the_source_anew_for_every_slice(
+    tmp_path: Path, per_slice: int
+) -> None:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "1", "99X", "one"
+    write_series(tmp_path / "src", stack(2), ProcedureCodeSequence=[code], OtherPatientIDs=["a", "b"])
+    series = series_of(tmp_path / "src")
+
+    def marked(dataset: Dataset) -> Dataset:
+        dataset.PatientID += "+"
+        dataset.ProcedureCodeSequence[0].CodeMeaning += "+"
+        dataset.OtherPatientIDs.append("c")
+        return dataset
+
+    out = write_derived(series, tmp_path / "out", (per_slice, 1, 1), transform_dataset=marked)
+    assert {d.PatientID for d in out} == {"PH-1+"}
+    assert {d.ProcedureCodeSequence[0].CodeMeaning for d in out} == {"one+"}
+    assert {len(d.OtherPatientIDs) for d in out} == {3}
+    assert series.patient_id == "PH-1"
