@@ -9,12 +9,19 @@ import numpy as np
 
 from med_stylesr.deid.harvest import Harvest
 from med_stylesr.deid.matching import Matcher
+from med_stylesr.deid.table import BASIC_PROFILE_CODE, OPTIONS, plain_words
 
 SHORT_RUN: Final = 4
 LONG_RUN: Final = 6
 _RUNS: Final = {n: re.compile(rb"[\x09\x20-\x7e\x80-\xff]{%d,}" % n) for n in (SHORT_RUN,)}
 _ASCII_RUNS: Final = re.compile(rb"[\x20-\x7e]{%d,}" % LONG_RUN)
-_OWN_UIDS: Final = re.compile(r"2\.25\.\d+|1\.2\.840\.10008(?:\.\d+)*")
+_OWN_OWN_WORDS: Final = re.compile(
+    "|".join(re.escape(meaning) for _, meaning in (BASIC_PROFILE_CODE, *OPTIONS.values())) + "|REMOVED|Anonymous"
+)
+_UIDS: Final = re.compile(r"2\.25\.\d+|1\.2\.840\.10008(?:\.\d+)*")
+_OWN_WORDS: Final = re.compile(
+    "|".join(re.escape(meaning) for _, meaning in (BASIC_PROFILE_CODE, *OPTIONS.values())) + "|REMOVED|Anonymous"
+)
 _UIDS: Final = re.compile(r"(?<![\d.])\d+(?:\.\d+){4,}")
 _DATES: Final = re.compile(r"(?<!\d)(?:19|20)\d{6}(?!\d)")
 _OTHER_READINGS: Final = ("utf-8", "gb18030", "shift_jis", "euc_kr", "iso2022_jp")
@@ -25,10 +32,11 @@ def printable_runs(data: bytes) -> list[bytes]:
     """Runs of at least `LONG_RUN` printable ASCII characters; quick where there are none, as in CT pixels."""
     if len(data) < LONG_RUN:
         return []
-    printable = (np.frombuffer(data, dtype=np.uint8) - np.uint8(0x20)) < np.uint8(0x5F)
-    two = printable[:-1] & printable[1:]
-    four = two[:-2] & two[2:]
-    if not (four[:-2] & two[4:]).any():
+    # A run of six holds two whole neighbouring pairs of bytes; both bytes of a pair are tested at once: a byte below
+    # 0x80 reaches 0x80 when 0x60 is added exactly if it is printable (0x7f counts too, the pattern sorts it out).
+    pairs = np.frombuffer(data, dtype=np.uint16, count=len(data) // 2)
+    printable = ((pairs & 0x7F7F) + np.uint16(0x6060)) & ~pairs & np.uint16(0x8080) == 0x8080
+    if not (printable[:-1] & printable[1:]).any():
         return []
     return _ASCII_RUNS.findall(data)
 
@@ -43,7 +51,7 @@ class ByteSearch:
     """
 
     def __init__(self, harvested: Harvest, *, uids: bool, dates: bool) -> None:
-        self._matcher = Matcher(harvested.identifiers)
+        self._matcher = Matcher(harvested.identifiers, plain_words())
         self._uids = harvested.uids if uids else set()
         self._dates = harvested.dates if dates else set()
         self._memo: dict[bytes, bool] = {}
@@ -87,7 +95,7 @@ class ByteSearch:
         uids = _UIDS.findall(text)
         if any(uid in self._uids for uid in uids):
             return True
-        rest = _UIDS.sub(" ", _OWN_UIDS.sub(" ", text))
+        rest = _OWN_WORDS.sub(" ", _UIDS.sub(" ", _OWN_UIDS.sub(" ", text)))
         if any(date in self._dates for date in _DATES.findall(rest)):
             return True
         return bool(self._matcher.spans(rest, long_only=True))

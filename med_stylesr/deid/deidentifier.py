@@ -21,7 +21,7 @@ from med_stylesr.deid.marks import marks
 from med_stylesr.deid.matching import Matcher
 from med_stylesr.deid.pixels import clean_pixels
 from med_stylesr.deid.profile import Profile
-from med_stylesr.deid.table import iods_by_sop_class
+from med_stylesr.deid.table import iods_by_sop_class, plain_words
 from med_stylesr.deid.values import PSEUDONYMS, ValueCleaner
 from med_stylesr.errors import InputError
 
@@ -147,6 +147,15 @@ class Deidentifier:
 
     def clean(self, dataset: Dataset, *, derived: bool = False) -> Cleaned:
         """As `apply`, but as encoded elements, which are quickest to write."""
+        try:
+            return self._clean(dataset, derived)
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:
+            # Values of a malformed object can break any reader; what they say must not get into the message.
+            raise InputError("DICOM object", f"is malformed ({type(error).__name__})") from error
+
+    def _clean(self, dataset: Dataset, derived: bool) -> Cleaned:
         sop_class = str(dataset.get("SOPClassUID", ""))
         iod = iods_by_sop_class().get(sop_class)
         if iod is None:
@@ -209,7 +218,8 @@ class Deidentifier:
 
     def _cleaner_now(self) -> DatasetCleaner:
         if self._cleaner is None:
-            self._cleaner = DatasetCleaner(ValueCleaner(self.profile, self.key, Matcher(self.harvested.identifiers)))
+            matcher = Matcher(self.harvested.identifiers, plain_words())
+            self._cleaner = DatasetCleaner(ValueCleaner(self.profile, self.key, matcher))
         return self._cleaner
 
 

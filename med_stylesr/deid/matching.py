@@ -51,9 +51,11 @@ class Matcher:
 
     Args:
         identifiers: folded identifiers (see `spellings`).
+        plain_words: words that identifiers inside do not make identifying: the name Thora is not in "thorax".
     """
 
-    def __init__(self, identifiers: Iterable[str]) -> None:
+    def __init__(self, identifiers: Iterable[str], plain_words: frozenset[str] = frozenset()) -> None:
+        self._plain = plain_words
         self._starts: defaultdict[str, list[str]] = defaultdict(list)
         self._short: set[str] = set()
         for identifier in set(identifiers):
@@ -85,7 +87,7 @@ class Matcher:
             for identifier in self._starts.get(folded[i : i + LONG], ()):
                 if folded.startswith(identifier, i):
                     span = (places[i], places[i + len(identifier) - 1] + 1)
-                    if not identifier.isdecimal() or _is_number_by_itself(text, span, len(identifier)):
+                    if self._stands(text, span, identifier):
                         found.append(span)
             if not long_only and _starts_word(text, places, i):
                 found += self._short_at(text, folded, places, i)
@@ -97,9 +99,21 @@ class Matcher:
             stop = i + length
             if folded[i:stop] in self._short and len(folded) >= stop and _starts_word(text, places, stop):
                 span = (places[i], places[stop - 1] + 1)
-                if not folded[i:stop].isdecimal() or _is_number_by_itself(text, span, length):
+                if self._stands(text, span, folded[i:stop]):
                     found.append(span)
         return found
+
+    def _stands(self, text: str, span: tuple[int, int], identifier: str) -> bool:
+        """Whether a find is one: a number by itself, or no mere part of a plain word."""
+        if identifier.isdecimal():
+            return _is_number_by_itself(text, span, len(identifier))
+        start, stop = span
+        while start > 0 and text[start - 1].isalpha():
+            start -= 1
+        while stop < len(text) and text[stop].isalpha():
+            stop += 1
+        word = text[start:stop].casefold()
+        return word not in self._plain or fold(word) == identifier
 
 
 def _starts_word(text: str, places: list[int], i: int) -> bool:

@@ -98,6 +98,8 @@ class ValueCleaner:
                 return self.masked(leaf, patterns=True)
             text = "\\".join(self.text.plain(v) for v in leaf.strings())
             return self._encoded(text.strip("\\"), leaf)
+        if leaf.vr == "AE":
+            return None
         return self.kept(leaf, days, little_endian, trusted=True)
 
     def dates(self, leaf: Leaf, days: int) -> bytes | None:

@@ -10,11 +10,12 @@ import zlib
 from typing import Final
 
 import pydicom
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from med_stylesr.deid.bytesearch import ByteSearch
-from med_stylesr.deid.elements import PIXEL_DATA, Leaf, leaves, raw_value
+from med_stylesr.deid.elements import PIXEL_DATA, Leaf, leaves
 from med_stylesr.deid.frames import Frames
 from med_stylesr.deid.harvest import Harvest
 from med_stylesr.deid.profile import Profile
@@ -81,14 +82,12 @@ def _dicom_leaks(data: bytes, search: ByteSearch) -> list[str]:
         syntax = dataset.file_meta.TransferSyntaxUID
         if syntax == DeflatedExplicitVRLittleEndian:
             data = data[:132] + _inflated(data[132 + _meta_length(dataset) :], -zlib.MAX_WBITS)
-        pixels = b""
-        if PIXEL_DATA in dataset:
-            element = dataset.get_item(PIXEL_DATA)
-            assert element is not None
-            pixels = raw_value(element, syntax.is_little_endian, ("ascii",))
-        # The pixel data are the last element but for padding, so the header is what is not in them.
-        at = data.rfind(pixels) if pixels else len(data)
-        header = data[:at] + data[at + len(pixels) :]
+        header, pixels = data, b""
+        element = dataset.get_item(PIXEL_DATA)
+        if isinstance(element, RawDataElement):
+            pixels = element.value or b""
+            at = element.value_tell if data.startswith(pixels, element.value_tell) else data.find(pixels)
+            header = data[:at] + data[at + len(pixels) :]
         if search.header_leaks(header):
             leaks.append("its header")
         if search.pixel_leaks(pixels):
