@@ -49,6 +49,24 @@ def paired_scans(dataset_dir: str, image_folder: str, label_folder: str) -> list
     return [{"image": str(first[name]), "label": str(second[name])} for name in sorted(first)]
 
 
+def unpaired_scans(dataset_dir: str, image_folder: str, label_folder: str) -> list[Item]:
+    """Scans of two folders side by side, the shorter list repeated; nothing says that they show the same patient.
+
+    Args:
+        dataset_dir: folder that holds both.
+        image_folder: name of the folder with the low-dose scans.
+        label_folder: name of the folder with normal-dose scans.
+
+    Raises:
+        InputError: if one holds nothing.
+    """
+    first, second = (
+        scans(str(Path(dataset_dir) / name), key) for name, key in ((image_folder, "image"), (label_folder, "label"))
+    )
+    count = max(len(first), len(second))
+    return [{**first[k % len(first)], **second[k % len(second)]} for k in range(count)]
+
+
 def mayo_pairs(dataset_dir: str) -> list[Item]:
     """Pairs of the TCIA collection LDCT-and-Projection-data or of the AAPM 2016 challenge folders.
 

@@ -111,9 +111,9 @@ class PairedGanTrainer(SupervisedTrainer):
         return torch.autocast(self.state.device.type, dtype=torch.bfloat16, enabled=self.half_precision)
 
     def _iteration(self, engine: SupervisedTrainer, batchdata: dict[str, Any]) -> dict[str, Any]:
-        image, label, args, kwargs = self.prepare_batch(
-            batchdata, self.state.device, self.non_blocking, **self.to_kwargs
-        )
+        batch = self.prepare_batch(batchdata, self.state.device, self.non_blocking, **self.to_kwargs)
+        # As in the parent class: two entries, or four with the network's further arguments.
+        image, label, args, kwargs = batch if len(batch) == 4 else (*batch, (), {})
         style, iteration = kwargs.get("style"), self.state.iteration
         active = [adversary for adversary in self.adversaries if adversary.active(iteration)]
         self.state.output = {Keys.IMAGE: image, Keys.LABEL: label}
