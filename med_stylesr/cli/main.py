@@ -16,6 +16,7 @@ from med_stylesr.cli import demo as _demo
 from med_stylesr.cli import enhance as _enhance
 from med_stylesr.cli import evaluate as _evaluate
 from med_stylesr.cli import simulate as _simulate
+from med_stylesr.cli import train as _train
 from med_stylesr.cli import view as _view
 from med_stylesr.errors import MedStyleError, UsageError
 
@@ -56,6 +57,7 @@ app.command("evaluate")(_evaluate.evaluate)
 app.command("view")(_view.view)
 app.command("deidentify")(_deidentify.deidentify)
 app.command("simulate")(_simulate.simulate)
+app.command("train")(_train.train)
 
 
 def run() -> None:
