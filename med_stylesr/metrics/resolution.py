@@ -172,7 +172,7 @@ def _skin_pixels(
     # Judge stretches of 5 mm: clean air outside, tissue inside.
     stretch = (nearest * step / 5.0).astype(int)
     good = np.ones(stretch.max() + 1, dtype=bool)
-    for part, low, high in ((signed < -2, -1100.0, -960.0), (signed > 1.5, -180.0, 150.0)):
+    for part, low, high in ((signed < -4, -1100.0, -960.0), (signed > 3, -180.0, 150.0)):
         total = np.bincount(stretch[part], minlength=good.size)
         mean = np.bincount(stretch[part], values[part], minlength=good.size) / np.maximum(total, 1)
         good &= (total > 3) & (mean > low) & (mean < high)

@@ -28,7 +28,7 @@ def bootstrap_mean(
 
     Args:
         values: shape (n,), in slice order; values that are not finite are left out.
-        block: length of a block; cut to n.
+        block: length of a block; cut to a quarter of n, or all samples would be alike.
         resamples: bootstrap samples.
         confidence: coverage of the interval.
         seed: of the generator; equal seeds give equal intervals.
@@ -45,7 +45,7 @@ def bootstrap_mean(
         return Interval(float("nan"), float("nan"), float("nan"))
     if x.size < 3:
         return Interval(float(x.mean()), float("nan"), float("nan"))
-    length = max(1, min(block, x.size))
+    length = max(1, min(block, x.size // 4))
     rng = np.random.default_rng(seed)
     starts = rng.integers(0, x.size, (resamples, -(-x.size // length)))
     index = (starts[..., None] + np.arange(length)) % x.size

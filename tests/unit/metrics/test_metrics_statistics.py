@@ -17,7 +17,7 @@ def test_interval_covers_the_true_mean_about_as_often_as_it_says():
 
 def test_blocks_widen_the_interval_of_values_that_resemble_their_neighbours():
     rng = np.random.default_rng(1)
-    slices = np.repeat(rng.normal(0, 1, 12), 10)
+    slices = np.repeat(rng.normal(0, 1, 40), 10)
     single, blocks = (bootstrap_mean(slices, block=b) for b in (1, 10))
     assert blocks.high - blocks.low > 1.8 * (single.high - single.low)
     assert single.mean == blocks.mean
