@@ -100,6 +100,7 @@ def plain_slice(rows: int = 64) -> FileDataset:
     dataset.ReferringPhysicianName, dataset.InstitutionName = "Oakenshield^Thora", "Saint Brunhilde Hospital"
     dataset.Manufacturer, dataset.ManufacturerModelName = "GE MEDICAL SYSTEMS", "LightSpeed VCT"
     dataset.SeriesNumber, dataset.AcquisitionNumber, dataset.InstanceNumber = 3, 1, 17
+    dataset.BodyPartExamined = "CHEST"
     dataset.PatientPosition, dataset.KVP, dataset.ConvolutionKernel = "HFS", "120", "STANDARD"
     dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [-100, -100, 12.5], [1, 0, 0, 0, 1, 0]
     dataset.PixelSpacing, dataset.SliceThickness, dataset.PositionReferenceIndicator = [0.7, 0.7], "1.25", "SN"
@@ -242,7 +243,7 @@ def nifti_with_tokens(tokens: Tokens) -> bytes:
     struct.pack_into("<8h", header, 40, 3, 4, 4, 4, 1, 1, 1, 1)
     struct.pack_into("<hh", header, 70, 4, 16)
     struct.pack_into("<8f", header, 76, 1, 1, 1, 1, 1, 1, 1, 1)
-    for offset in (4, 14, 148, 228, 328, 32, 140):
+    for offset in (4, 14, 148, 228, 328):
         token = tokens.text(f"NIfTI field at {offset}").encode()
         header[offset : offset + len(token)] = token
     extension = tokens.text("NIfTI extension").encode().ljust(24, b"\0")

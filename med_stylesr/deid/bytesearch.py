@@ -15,10 +15,7 @@ SHORT_RUN: Final = 4
 LONG_RUN: Final = 6
 _RUNS: Final = {n: re.compile(rb"[\x09\x20-\x7e\x80-\xff]{%d,}" % n) for n in (SHORT_RUN,)}
 _ASCII_RUNS: Final = re.compile(rb"[\x20-\x7e]{%d,}" % LONG_RUN)
-_OWN_OWN_WORDS: Final = re.compile(
-    "|".join(re.escape(meaning) for _, meaning in (BASIC_PROFILE_CODE, *OPTIONS.values())) + "|REMOVED|Anonymous"
-)
-_UIDS: Final = re.compile(r"2\.25\.\d+|1\.2\.840\.10008(?:\.\d+)*")
+_OWN_UIDS: Final = re.compile(r"2\.25\.\d+|1\.2\.840\.10008(?:\.\d+)*")
 _OWN_WORDS: Final = re.compile(
     "|".join(re.escape(meaning) for _, meaning in (BASIC_PROFILE_CODE, *OPTIONS.values())) + "|REMOVED|Anonymous"
 )

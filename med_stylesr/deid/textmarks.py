@@ -1,7 +1,8 @@
-"""Finds text burned into an image without reading it: dense groups of thin strokes of one grey value.
+"""Finds text burned into an image without reading it.
 
-Anatomy has thin bright lines (ribs, vessels, calcified walls) but neither this many in a small place nor all of them
-with the same value; letters have both. Cheap enough (about a millisecond for 512 x 512) for every slice of a CT.
+Two things tell letters from anatomy: many thin strokes of exactly one grey value, and rows that cross four or more
+strong strokes within 32 pixels, several rows running. Anatomy has thin bright lines too (ribs, vessels, calcified
+walls), but dispersed values and few of them in one row. Cheap enough for every slice of a CT.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ _MIN_RUNS: Final = 4
 """Metal is clipped to one value too, but letters cross a row more often than metal does."""
 _COMMON: Final = 0.02
 """A lowest value that more pixels than this have is air or padding and no ink."""
+_CROSSING_REACHES: Final = (2, 3)
+_CELL_ROWS: Final = 8
+_MIN_CROSSINGS: Final = 4
+_MIN_CROSSED_ROWS: Final = 6
+"""Rows out of 16; slices of five scanners and all kernels stay below, print of 10 pixels and more lies above."""
 _MARGIN: Final = 8
 
 
@@ -51,6 +57,10 @@ def text_boxes(frame: NDArray[Any]) -> list[Box]:
         middle, before, after = image[:, reach:-reach], image[:, : -2 * reach], image[:, 2 * reach :]
         boxes += _boxes_of_one_value(middle - np.maximum(before, after) > kind(weak), image, reach)
         boxes += _boxes_of_one_value(np.minimum(before, after) - middle > kind(strong), image, reach)
+    crossed = 600 if frame.dtype.itemsize > 1 else 60
+    for reach in _CROSSING_REACHES:
+        middle, before, after = image[:, reach:-reach], image[:, : -2 * reach], image[:, 2 * reach :]
+        boxes += _crossed_boxes(middle - np.maximum(before, after) > kind(crossed), reach)
     return _joined(boxes, image.shape)
 
 
@@ -107,6 +117,31 @@ def _dense_boxes(rows: NDArray[Any], columns: NDArray[Any], least: int) -> list[
     touching = [n for n in dense if n - 1 in dense or n + 1 in dense]
     corners = [((n >> 16) * _BLOCK, (n & 0xFFFF) * _BLOCK) for n in touching]
     return [(top, top + _BLOCK, left, left + _BLOCK) for top, left in corners]
+
+
+def _crossed_boxes(strokes: NDArray[np.bool_], reach: int) -> list[Box]:
+    """Boxes where rows cross many strong strokes, widened along the line to the strokes beside them."""
+    if np.count_nonzero(strokes) < _MIN_CROSSINGS * _MIN_CROSSED_ROWS:
+        return []
+    starts = strokes.copy()
+    starts[:, 1:] &= ~strokes[:, :-1]
+    height, width = strokes.shape[0] // _CELL_ROWS * _CELL_ROWS, strokes.shape[1] // _BLOCK * _BLOCK
+    in_block = starts[:height, :width].reshape(height, -1, _BLOCK).sum(axis=2)
+    crossed = in_block[:, :-1] + in_block[:, 1:] >= _MIN_CROSSINGS
+    rows = crossed.reshape(height // _CELL_ROWS, _CELL_ROWS, -1).sum(axis=1)
+    lines = np.argwhere(rows[:-1] + rows[1:] >= _MIN_CROSSED_ROWS)
+    boxes = []
+    for cell, block in lines:
+        top, bottom = int(cell) * _CELL_ROWS, (int(cell) + 2) * _CELL_ROWS
+        inked = strokes[top:bottom, :width].reshape(bottom - top, -1, _BLOCK).any(axis=(0, 2))
+        first, last = int(block), int(block) + 1
+        # A blank between words is narrower than a block and a half.
+        while first > 0 and inked[max(first - 2, 0) : first].any():
+            first -= 1
+        while last + 1 < inked.size and inked[last + 1 : last + 3].any():
+            last += 1
+        boxes.append((top, bottom, first * _BLOCK + reach, (last + 1) * _BLOCK + reach))
+    return boxes
 
 
 def _joined(boxes: list[Box], shape: tuple[int, ...]) -> list[Box]:

@@ -60,7 +60,6 @@ def test_another_key_gives_other_uids_names_and_dates() -> None:
     one, two = (apply(plain_slice(), "research-longitudinal", new_key()) for _ in range(2))
     for keyword in ("SOPInstanceUID", "StudyInstanceUID", "PatientID", "AccessionNumber", "StudyID", "PatientName"):
         assert one[keyword].value != two[keyword].value
-    assert one.StudyDate != two.StudyDate or SecretKey is None
 
 
 def test_the_same_key_gives_the_same_file_in_every_run() -> None:
@@ -174,9 +173,7 @@ def test_pixels_and_geometry_are_untouched_and_marks_are_set() -> None:
 def test_a_derived_object_keeps_its_own_description_but_no_identifier() -> None:
     dataset = referring("1.2.826.0.1.3680043.2.1143.1.1")
     dataset.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
-    dataset.DerivationDescription = (
-        "Low-dose CT in normal-dose style by med-stylesr 0.1.0: weights 1f2e3d4c, Quillfeather"
-    )
+    dataset.DerivationDescription = "Normal-dose style by med-stylesr 0.1.0: weights 1f2e3d4c, Quillfeather"
     dataset.SeriesDescription = "CHEST Quillfeather [StyleSR x2]"
     equipment = Dataset()
     equipment.Manufacturer, equipment.ContributionDescription = "med-stylesr", "enhanced, weights 1f2e3d4c"

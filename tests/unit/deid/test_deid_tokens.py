@@ -35,7 +35,7 @@ def cleaned(dataset: Dataset, profile: str, harvest: bool = True) -> bytes:
 
 def may_stay(place: str, profile: str) -> bool:
     """Whether an option of the profile keeps the attribute at the outermost level by the standard's own table."""
-    level, tag, vr = (place.split() + ["", ""])[:3]
+    level, tag, vr = [*place.split(), "", ""][:3]
     options = load_profile(profile).options
     rule = attribute_rules().get(int(tag, 16)) if level == "top" else None
     # A shifted date may meet another token's date.
@@ -56,11 +56,11 @@ def test_no_token_of_any_attribute_survives_even_without_a_harvest(profile: str,
 def test_no_token_of_any_structure_survives(profile: str, letters_only: bool) -> None:
     tokens = Tokens(letters_only)
     data = cleaned(hiding_places(tokens), profile, harvest=False)
-    dates = {t for t, place in tokens.where.items() if dictionary_like_date(place)}
+    dates = {t for t, place in tokens.where.items() if is_a_date(place)}
     assert not set(tokens.found_in(data)) - dates
 
 
-def dictionary_like_date(place: str) -> bool:
+def is_a_date(place: str) -> bool:
     return place.split()[-1] in ("DA", "DT")
 
 
