@@ -131,8 +131,9 @@ def page(rows: list[Measured], left_out: list[str], bench: dict[str, Any] | None
         "",
         "Noise is measured in flat regions of 32 x 32 pixels of soft tissue: second-order trend removed, radial noise"
         " power spectrum, median over regions, the three lowest radial bins (anatomy) left out. *Simulated* is the"
-        " noise that the calibrated simulator makes for the scan's own dose, another realisation than the one it was fitted"
-        " with. Theory: a quarter of the dose has twice the noise.",
+        " noise that the calibrated simulator makes for the scan's own dose, another realisation than the one it was"
+        " fitted with. Theory: a quarter of the dose has twice the noise, and more where so few photons"
+        " are left that electronic noise counts, which grows with 1/dose and not with its root.",
         "",
         "| scan | kernel | pixel x thickness, mm | I0, photons a ray | SD scan | SD simulated | SD quarter dose |"
         " ratio (theory 2) | mean frequency scan, 1/mm | simulated | mean HU moved |",

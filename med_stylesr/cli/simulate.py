@@ -60,10 +60,11 @@ def simulate(
     it is; its strength and texture are matched to the noise the scan has. DICOM comes out as a derived series,
     volumes in their own format. A JSON file beside each result tells dose, photons, kernel, seed and measured noise.
 
-    Examples:
-      med-stylesr simulate scans/ out/ --dose 0.25
-      med-stylesr simulate chest.nii.gz out/ --dose 0.1 --seed 7
-      med-stylesr simulate thin/ out/ --thickness 5 --step 2.5 --pixel 1.4
+    A quarter of the dose: med-stylesr simulate scans/ out/ --dose 0.25
+
+    Another realisation of a tenth: med-stylesr simulate chest.nii.gz out/ --dose 0.1 --seed 7
+
+    Thick slices, large pixels: med-stylesr simulate thin/ out/ --thickness 5 --step 2.5 --pixel 1.4
 
     Exit status: 0 all done, 1 something failed and the rest was done, 2 wrong usage or nothing usable in SOURCE.
     """

@@ -87,7 +87,7 @@ class LowDoseSimulator:
         detector: electronic noise and photon floor.
         tube_current_modulation: exponent of in-plane modulation: current ∝ exp(exponent · largest line integral of
             the view), mean over views kept. 0 is constant current, 0.5 the least noise for a given dose (Gies et al.,
-            Med Phys 26 (1999) 2235, doi 10.1118/1.598738).
+            Med Phys 26 (1999) 2235).
         slices_at_once: slices projected together: more is faster and takes more memory (15 MB a slice).
     """
 

@@ -193,7 +193,8 @@ class FanBeamGeometry(ScanGeometry):
 
 SCANNERS: dict[str, FanBeamGeometry] = {
     # GE LightSpeed: 541 mm to the isocentre, 949 mm to the detector, 888 channels of 1.0239 mm, 984 views a turn,
-    # detector offset 1.25 channels. Source: Fessler, Michigan Image Reconstruction Toolbox, `sino_geom('ge1')`.
+    # detector offset 1.25 channels. Source: Wang et al., IEEE Trans Med Imaging 25 (2006) 1272; the same numbers are in
+    # Fessler's Michigan Image Reconstruction Toolbox, geometry `ge1`.
     "ge-lightspeed": FanBeamGeometry(
         source_to_isocenter_mm=541.0, bin_rad=1.0239 / 949.0, views=984, bins=888, offset_bins=1.25
     ),

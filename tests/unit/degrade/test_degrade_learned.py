@@ -72,7 +72,7 @@ def test_it_learns_the_coarseness_of_unpaired_scans(
     sd = float(coarse[:, 48:80, 48:80].std())
     trainer = UnpairedNoiseTrainer(made, NoiseDiscriminator(8, 2), 0.02, 0.002, 0.0, sd)
     losses: list[float] = []
-    train(trainer, patches, 150, lambda step, loss: losses.append(loss["discriminator"]))
+    train(trainer, patches, 100, lambda step, loss: losses.append(loss["discriminator"]))
     hu, noise, real = next(iter(patches))
     with torch.no_grad():
         learned = made(hu, noise)
