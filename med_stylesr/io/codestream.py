@@ -28,6 +28,8 @@ LOSSY_METHODS: Final = {
 """LossyImageCompressionMethod (PS3.3 C.7.6.1.1.5.1) of transfer syntaxes that may be lossy."""
 _J2K: Final = (*JPEG2000TransferSyntaxes, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL)
 _J2K_START: Final = b"\xff\x4f\xff\x51"
+_END_OF_IMAGE: Final = b"\xff\xd9"
+_MAX_PADDING: Final = 64
 _START_OF_FRAME: Final = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}
 _NO_LENGTH: Final = frozenset((*range(0xD0, 0xDA), 0x01))
 
@@ -52,6 +54,14 @@ def coded_size(frame: bytes, transfer_syntax: UID) -> CodedSize | None:
     if transfer_syntax in _J2K:
         return _j2k(frame)
     return _jpeg(frame)
+
+
+def is_whole(frame: bytes, transfer_syntax: UID) -> bool:
+    """Whether a codestream reaches its end marker (EOI, EOC); decoders take a cut one for a whole or think for long.
+
+    RLE has no end marker; its decoder counts what it gets.
+    """
+    return transfer_syntax == RLELossless or frame.rfind(_END_OF_IMAGE, max(0, len(frame) - _MAX_PADDING)) >= 0
 
 
 def _j2k(frame: bytes) -> CodedSize | None:

@@ -52,16 +52,25 @@ def group(files: Iterable[HeaderFile]) -> tuple[list[DicomSeries], list[Skipped]
 
 
 def _slices(file: HeaderFile) -> tuple[list[Slice], Skipped | None]:
+    """Slices of one file, or why it has none; a damaged file never stops the others."""
+    try:
+        return _checked_slices(file)
+    except InputError as error:
+        return [], Skipped(str(file.path), f"{error.why}; {error.todo}", problem=True)
+    except Exception as error:
+        # pydicom converts values when they are first used, and raises whatever it stumbles over in a damaged one.
+        reason = f"has damaged values ({type(error).__name__}: {error}); export it again"
+        return [], Skipped(str(file.path), reason, problem=True)
+
+
+def _checked_slices(file: HeaderFile) -> tuple[list[Slice], Skipped | None]:
     name = str(file.path)
     reason = not_a_ct_image(file.header)
     if reason:
         return [], Skipped(name, reason)
     if file.pixel_offset is None:
         return [], Skipped(name, "has no pixel data (cut off?); copy or export it again", problem=True)
-    try:
-        headers = frame_headers(file.header) if word(file.header, "SOPClassUID") in MULTIFRAME else [file.header]
-    except InputError as error:
-        return [], Skipped(name, f"{error.why}; {error.todo}", problem=True)
+    headers = frame_headers(file.header) if word(file.header, "SOPClassUID") in MULTIFRAME else [file.header]
     if len(headers) == 1 and (integer(file.header, "NumberOfFrames") or 1) > 1:
         return [], Skipped(name, "several frames in a single-frame CT image; export it again", problem=True)
     found = []

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from med_stylesr.io.attributes import integer, text, word
+from med_stylesr.io.attributes import integer, numbers, text, word
 from med_stylesr.io.pixels import stored_values
 from med_stylesr.io.series import SliceFile
 from med_stylesr.io.stack import is_even, same_place
@@ -48,7 +48,7 @@ class Slice:
     @property
     def orientation(self) -> tuple[float, ...]:
         """ImageOrientationPatient as numbers."""
-        return tuple(float(v) for v in self.header.ImageOrientationPatient)
+        return numbers(self.header, "ImageOrientationPatient", 6) or ()
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,24 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames, parse_basic_offsets, parse_fragments
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEGLSTransferSyntaxes, RLELossless
+from pydicom.uid import (
+    HTJ2K,
+    UID,
+    ExplicitVRBigEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    ImplicitVRLittleEndian,
+    JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSTransferSyntaxes,
+    RLELossless,
+)
 
 from med_stylesr.errors import InputError
 from med_stylesr.io.attributes import number, word
-from med_stylesr.io.codestream import coded_size
+from med_stylesr.io.codestream import coded_size, is_whole
 from med_stylesr.io.header import inflated
 from med_stylesr.io.rescale import rescaled
 from med_stylesr.io.series import SliceFile
@@ -26,6 +39,11 @@ from med_stylesr.io.series import SliceFile
 _PIXEL_DATA: Final = (0x7FE0, 0x0010)
 _UNDEFINED: Final = 0xFFFFFFFF
 _ITEM: Final = b"\xfe\xff\x00\xe0"
+_PLUGINS: Final = {
+    "pydicom": (RLELossless,),
+    "pylibjpeg": (*JPEG2000TransferSyntaxes, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL),
+    "gdcm": (JPEGBaseline8Bit, JPEGLossless, JPEGLosslessSV1),
+}
 _MAX_EXCESS_BYTES: Final = 1 << 16
 """How much more than twice the raw frame a compressed frame may take; more is no compression but an attack."""
 
@@ -141,6 +159,8 @@ def _frame_spans(path: Path, base: int, frames: int) -> list[tuple[int, int]]:
 
 def _decoded(frame: bytes, file: SliceFile, header: Dataset) -> NDArray[Any]:
     name, rows, columns = str(file.path), int(header.Rows), int(header.Columns)
+    if not is_whole(frame, file.transfer_syntax):
+        raise InputError(name, "is cut off: its compressed pixel data have no end", "copy it again")
     size = coded_size(frame, file.transfer_syntax)
     expected = (0, 0, int(header.BitsAllocated) // 8) if file.transfer_syntax == RLELossless else (rows, columns, 1)
     if size is None or tuple(size) != expected:
@@ -177,5 +197,9 @@ def _by_pydicom(frame: bytes, transfer_syntax: UID, header: Dataset) -> NDArray[
         "pixel_representation": int(header.PixelRepresentation),
         "pixel_keyword": "PixelData",
     }
-    values, _ = get_decoder(transfer_syntax).as_array(encapsulate([frame], has_bot=False), index=0, raw=True, **options)
+    # One decoder a codec: a second one tried after a failure would only fail again, and tell it on standard error.
+    plugin = next((name for name, syntaxes in _PLUGINS.items() if transfer_syntax in syntaxes), "")
+    encoded = encapsulate([frame], has_bot=False)
+    decoder = get_decoder(transfer_syntax)
+    values, _ = decoder.as_array(encoded, index=0, raw=True, decoding_plugin=plugin, **options)
     return values

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phantoms import BODY, slice_dataset, stack, write_series
 from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGLSLossless, RLELossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from med_stylesr.errors import InputError, MedStyleError, UsageError
 from med_stylesr.io.dicom_read import read_volume
@@ -135,6 +135,21 @@ def test_truncated_pixels_are_refused(tmp_path: Path) -> None:
     for missing in (1, 2, 500, 2047):
         path.write_bytes(whole[:-missing])
         assert "cut off" in _refusal(path)
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless], ids=lambda u: u.name)
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.98])
+def test_truncated_compressed_pixels_are_refused_at_once(tmp_path: Path, syntax: str, share: float) -> None:
+    dataset = slice_dataset(stack(1, shape=(256, 256), spacing_mm=(0.3, 0.3)), BODY, 0)
+    dataset.compress(syntax, generate_instance_uid=False)
+    path = tmp_path / "a.dcm"
+    dataset.save_as(path, enforce_file_format=True)
+    data = path.read_bytes()
+    start = data.rindex(b"\xe0\x7f\x10\x00")
+    path.write_bytes(data[: start + int(share * (len(data) - start))])
+    begin = time.monotonic()
+    assert "cut off" in _refusal(path) or syntax == RLELossless
+    assert time.monotonic() - begin < 2
 
 
 def test_too_few_pixels_are_refused(tmp_path: Path) -> None:
