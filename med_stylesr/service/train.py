@@ -21,6 +21,7 @@ import yaml
 from med_stylesr.errors import MedStyleError, UsageError
 from med_stylesr.inference.bundle import bundles_root, find_bundle, is_shipped
 
+_FLOAT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 _RECORDED = ("med-stylesr", "torch", "monai", "pytorch-ignite", "numpy", "scipy", "pydicom")
 
 
@@ -172,10 +173,12 @@ def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
         if not sign or not key:
             raise UsageError(pair, "is not of the form KEY=VALUE", "write for example train#trainer#max_epochs=20")
         try:
-            values[key] = yaml.safe_load(text)
+            value = yaml.safe_load(text)
         except yaml.YAMLError:
-            # An expression such as $@x or a reference, which YAML reserves.
-            values[key] = text
+            # A reference such as @x, which YAML reserves.
+            value = text
+        # YAML 1.1 takes 1e-3 for text.
+        values[key] = float(text) if isinstance(value, str) and _FLOAT.fullmatch(text) else value
     return values
 
 

@@ -7,7 +7,6 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,10 +29,10 @@ def bundle(request: pytest.FixtureRequest) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def smoke_run(bundle: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
+def smoke_run(bundle: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp(bundle.name)
     run(bundle, [bundle / "configs" / "train.json", SMOKE], run_dir=str(folder))
-    yield folder
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +145,7 @@ def test_unpaired_training_runs_with_both_domains_judged(bundle: pathlib.Path, t
         bundle,
         [bundle / "configs" / "train.json", bundle / "configs" / "unpaired.json", SMOKE],
         run_dir=str(tmp_path),
-        **{"train#trainer#max_epochs": 1, "smoke_phantoms": 4, "gan#normal_dose#start_iteration": 1},
+        **{"train#trainer#max_epochs": 1, "smoke_phantoms": 4},
     )
     with (tmp_path / "history.csv").open() as file:
         (row,) = csv.DictReader(file)
@@ -169,7 +168,7 @@ def test_federated_round_sends_weights_that_load_into_the_generator(
         eval_kwargs=values,
     )
     algo.initialize(extra={ExtraItems.CLIENT_NAME: "site", ExtraItems.APP_ROOT: str(tmp_path)})
-    start = {key: value.numpy() for key, value in algo.trainer.network.state_dict().items()}
+    start = {key: value.numpy().copy() for key, value in algo.trainer.network.state_dict().items()}
     algo.train(data=ExchangeObject(weights=start), extra={})
     update = algo.get_weights(extra={})
     assert set(update.weights) == set(start)

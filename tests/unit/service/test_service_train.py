@@ -1,0 +1,61 @@
+"""The train verb's checks: unknown keys and overlays are refused with the nearest known name, before anything runs."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+
+from med_stylesr.errors import UsageError
+from med_stylesr.service.train import TrainingRun, check_keys, find_overlay, parse_overrides, record, train
+
+CONFIG = pathlib.Path(__file__).resolve().parents[3] / "bundles" / "ldct_stylesr_2d" / "configs" / "train.json"
+
+
+def test_a_typing_error_in_a_key_is_refused_with_the_nearest_key() -> None:
+    check_keys([str(CONFIG)], {"train#trainer#max_epochs": 3})
+    with pytest.raises(UsageError, match="did you mean train#trainer#max_epochs"):
+        check_keys([str(CONFIG)], {"train#trainer#max_epoch": 3})
+
+
+def test_every_overlay_that_comes_with_the_package_passes_the_check() -> None:
+    overlays = sorted((CONFIG.parents[3] / "configs").rglob("*.json"))
+    for overlay in overlays:
+        if overlay.parent.name not in ("deid", "degrade", "weights"):
+            check_keys([str(CONFIG), str(overlay)], {})
+
+
+def test_a_new_key_of_an_overlay_must_be_referred_to(tmp_path: pathlib.Path) -> None:
+    overlay = tmp_path / "mine.json"
+    overlay.write_text(json.dumps({"lerning_rate": 1}))
+    with pytest.raises(UsageError, match="learning_rate"):
+        check_keys([str(CONFIG), str(overlay)], {})
+    overlay.write_text(json.dumps({"mine": 1, "learning_rate": "@mine"}))
+    check_keys([str(CONFIG), str(overlay)], {})
+
+
+def test_overlays_are_found_by_name_and_unknown_ones_named() -> None:
+    assert find_overlay("smoke").name == "smoke.json"
+    assert find_overlay("ablation/no_edge").is_file()
+    with pytest.raises(UsageError, match="did you mean smoke"):
+        find_overlay("smokey")
+
+
+def test_values_are_numbers_lists_or_expressions() -> None:
+    values = parse_overrides(["a=1e-3", "b=[1, 2]", "c=true", "d=$@a + 1", "e=@a", "f=text"])
+    assert values == {"a": 1e-3, "b": [1, 2], "c": True, "d": "$@a + 1", "e": "@a", "f": "text"}
+    with pytest.raises(UsageError, match="KEY=VALUE"):
+        parse_overrides(["oops"])
+
+
+def test_an_earlier_run_is_not_overwritten(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "last.pt").touch()
+    with pytest.raises(UsageError, match="--resume"):
+        train(TrainingRun("ldct_stylesr_2d", [], {}, tmp_path), print)
+
+
+def test_the_run_folder_says_what_was_run(tmp_path: pathlib.Path) -> None:
+    record({"a": 1, "_meta_": {}}, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text()) == {"a": 1}
+    assert "torch" in json.loads((tmp_path / "environment.json").read_text())["packages"]
