@@ -15,6 +15,8 @@ from scipy import ndimage
 
 STRUCTURE_SCALES_MM: Final = (0.8, 1.6, 3.2)
 """Standard deviations of the Laplacian-of-Gaussian features that describe fine anatomy."""
+SHARED_ANATOMY: Final = 0.005
+"""Share of a blur's change that neighbouring slices must explain; below it they lie too far apart to judge by."""
 ODDITY_SMOOTHING_MM: Final = 2.0
 """Standard deviation of the Gaussian that averages noise out of the change, so that structure in it stands out."""
 
@@ -29,7 +31,8 @@ def residual_structure_index(
 
     R² of the change (after − before) regressed on fine anatomy: Laplacians of Gaussians of the *neighbouring* slices'
     mean. Neighbours share the anatomy but not the noise; taking the slice's own features would find the noise that a
-    partial denoiser leaves behind. Blurring subtracts just these Laplacians and scores high.
+    partial denoiser leaves behind. Blurring subtracts just these Laplacians and scores high. The value falls with the
+    distance of slices and with the noise: compare results of one scan; `structure_loss` compares across scans.
 
     Args:
         before: HU, shape (slices, rows, columns), at least three slices.
@@ -44,6 +47,47 @@ def residual_structure_index(
         Own definition; the idea of judging the residual is that of "method noise", Buades et al. 2005,
         doi:10.1137/040616024.
     """
+    explained, total = _explained_by_anatomy(before, lambda k: after[k], spacing_mm, body)
+    return 0.0 if total == 0 else float(np.clip(explained / total, 0, 1))
+
+
+def structure_loss(
+    before: NDArray[Any],
+    after: NDArray[Any],
+    spacing_mm: tuple[float, float, float],
+    body: NDArray[np.bool_],
+) -> float:
+    """Energy of the anatomy that was changed, as a share of what a one-pixel Gaussian blur takes from this very scan.
+
+    The explained energy of `residual_structure_index`, divided by that of the blur on the same slices: noise and slice
+    distance weaken both alike. 0 = none, 1 = as much as the blur.
+
+    Args:
+        before: HU, shape (slices, rows, columns), at least three slices.
+        after: HU on the same grid.
+        spacing_mm: voxel spacing (slice, row, column).
+        body: voxels that count.
+
+    Returns:
+        A share, 0 or more; NaN with fewer than three slices, without body, or where neighbouring slices share too
+        little anatomy to tell.
+    """
+
+    def blurred(k: int) -> NDArray[np.float64]:
+        return np.asarray(ndimage.gaussian_filter(before[k].astype(np.float64), 1.0, mode="nearest"))
+
+    lost, _ = _explained_by_anatomy(before, lambda k: after[k], spacing_mm, body)
+    by_blur, total = _explained_by_anatomy(before, blurred, spacing_mm, body)
+    return lost / by_blur if total > 0 and by_blur > SHARED_ANATOMY * total else float("nan")
+
+
+def _explained_by_anatomy(
+    before: NDArray[Any],
+    after: Callable[[int], NDArray[Any]],
+    spacing_mm: tuple[float, float, float],
+    body: NDArray[np.bool_],
+) -> tuple[float, float]:
+    """Energy of the change that the neighbours' Laplacians explain, and all of it (NaN without anything to look at)."""
     products = np.zeros((len(STRUCTURE_SCALES_MM) + 1,) * 2)
     count = 0
     for k in range(1, before.shape[0] - 1):
@@ -54,18 +98,16 @@ def residual_structure_index(
         rows = [
             ndimage.gaussian_laplace(anatomy, [mm / s for s in spacing_mm[1:]])[inside] for mm in STRUCTURE_SCALES_MM
         ]
-        rows.append((after[k].astype(np.float64) - before[k])[inside])
+        rows.append((np.asarray(after(k), dtype=np.float64) - before[k])[inside])
         stack = np.stack(rows)
         stack -= stack.mean(axis=1, keepdims=True)
         products += stack @ stack.T
         count += int(inside.sum())
     if count == 0:
-        return float("nan")
-    if products[-1, -1] == 0:
-        return 0.0
+        return float("nan"), float("nan")
     moments = products[:-1, -1]
     explained = moments @ np.linalg.lstsq(products[:-1, :-1], moments, rcond=None)[0]
-    return float(np.clip(explained / products[-1, -1], 0, 1))
+    return float(explained), float(products[-1, -1])
 
 
 def oddity_map(

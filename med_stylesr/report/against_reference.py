@@ -13,7 +13,7 @@ from med_stylesr.metrics.bias import masked_shift
 from med_stylesr.metrics.detectability import TASK_CONTRASTS_HU, TASK_DIAMETERS_MM, Task, npw_detectability
 from med_stylesr.metrics.distribution import nps_cosine
 from med_stylesr.metrics.fidelity import CONVENTIONS, volume_fidelity
-from med_stylesr.metrics.hallucination import residual_structure_index, scanning_ring_correlation
+from med_stylesr.metrics.hallucination import residual_structure_index, scanning_ring_correlation, structure_loss
 from med_stylesr.metrics.perceptual import perceptual
 from med_stylesr.metrics.radiomics import features
 from med_stylesr.metrics.regions import Roi, body_mask, flat_rois, spread_indices, tissue_masks
@@ -239,6 +239,7 @@ def _hallucination(
         low, result = (np.where(covered, a, 0).astype(np.float32) for a in (low, result))
         inside = body_mask(np.stack([pair.first.hu[k] for k in middle])) & covered
         table["residual_structure"] = residual_structure_index(low, result, pair.first.spacing_mm, inside)
+        table["structure_loss"] = structure_loss(low, result, pair.first.spacing_mm, inside)
     return table
 
 

@@ -98,14 +98,14 @@ def _sharpness(m: PairMeasures) -> Check:
 
 
 def _structure(m: PairMeasures) -> list[Check]:
-    index, share = m.residual_structure, m.odd_share
+    loss, share = m.structure_loss, m.odd_share
     return [
         Check(
             "Structure in what was removed",
-            f"{index:.3f} of its variance" if index is not None else "needs three slices",
-            _below(index, 0.10, 0.25),
-            "good ≤ 0.10, fair ≤ 0.25",
-            _OWN + "; a Gaussian of one pixel scores 0.3–0.8, a 3 × 3 median 0.1–0.4",
+            f"{loss:.1%} of what a blur of one pixel takes" if loss is not None else "slices too few or too far apart",
+            _below(loss, 0.1, 0.5),
+            "good ≤ 10 %, fair ≤ 50 %",
+            _OWN + "; a Gaussian of half a pixel takes 5–10 %, a 3 × 3 median up to 40 %",
             "Anatomy went out with the noise: look at the difference image.",
         ),
         Check(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from med_stylesr.metrics.bias import TissueShift, masked_shift
-from med_stylesr.metrics.hallucination import oddity_map, residual_structure_index
+from med_stylesr.metrics.hallucination import oddity_map, structure_loss
 from med_stylesr.metrics.regions import Roi, body_mask, flat_rois, spread_indices, tissue_masks
 from med_stylesr.metrics.resolution import ttf_from_skin
 from med_stylesr.metrics.texture import (
@@ -50,7 +50,7 @@ class PairMeasures:
         bands: noise power after over before, a frequency band at a time.
         f50_before_per_mm: frequency at which the input's transfer at the skin is one half; None without clean skin.
         f50_after_per_mm: that of the result.
-        residual_structure: share of the change that anatomy explains; None for fewer than three slices.
+        structure_loss: anatomy that was changed, relative to a blur of one pixel; None where slices cannot tell.
         odd_share: share of the body where the change exceeds five standard deviations; None without body.
         oddest: slice with the most such places.
     """
@@ -64,7 +64,7 @@ class PairMeasures:
     bands: dict[str, float]
     f50_before_per_mm: float | None
     f50_after_per_mm: float | None
-    residual_structure: float | None
+    structure_loss: float | None
     odd_share: float | None
     oddest: int
 
@@ -98,7 +98,7 @@ def measure_pair(pair: AlignedPair) -> PairMeasures:
         band_power_ratio(second, first) if first and second else {},
         _f50(before.hu, before.spacing_mm, edges),
         _f50(np.stack([pair.fine(k) for k in edges]), (1.0, *pair.pixel_mm), list(range(len(edges)))),
-        _residual_structure(pair),
+        _structure_loss(pair),
         *_oddities(x, np.where(covered, y, x), before.spacing_mm, chosen),
     )
 
@@ -136,7 +136,7 @@ def _f50(hu: NDArray[Any], spacing_mm: tuple[float, float, float], slices: list[
     return value if np.isfinite(value) else None
 
 
-def _residual_structure(pair: AlignedPair) -> float | None:
+def _structure_loss(pair: AlignedPair) -> float | None:
     total = pair.first.hu.shape[0]
     start = max(0, (total - STRUCTURE_SLICES) // 2)
     chosen = range(start, min(total, start + STRUCTURE_SLICES))
@@ -144,8 +144,8 @@ def _residual_structure(pair: AlignedPair) -> float | None:
     after = np.stack([pair.common(k) for k in chosen])
     covered = np.isfinite(after)
     body = body_mask(before) & covered
-    index = residual_structure_index(before, np.where(covered, after, before), pair.first.spacing_mm, body)
-    return index if np.isfinite(index) else None
+    share = structure_loss(before, np.where(covered, after, before), pair.first.spacing_mm, body)
+    return share if np.isfinite(share) else None
 
 
 def _oddities(

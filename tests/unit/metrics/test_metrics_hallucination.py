@@ -52,6 +52,31 @@ def test_an_unchanged_scan_scores_zero_and_a_single_slice_nothing(scan):
     assert np.isnan(h.residual_structure_index(clean[:1], clean[:1], SPACING, body[:1]))
 
 
+def test_structure_loss_is_measured_in_blurs_and_hardly_depends_on_the_noise(scan):
+    clean, noise, body = scan
+    for low in (clean + 0.3 * noise, clean + noise):
+        one, half = (low + s * (ndimage.gaussian_filter(low, (0, 1, 1)) - low) for s in (1, 0.5))
+        assert h.structure_loss(low, one, SPACING, body) == pytest.approx(1, rel=0.02)
+        assert h.structure_loss(low, half, SPACING, body) == pytest.approx(0.25, rel=0.02)
+    quiet, loud = (
+        h.structure_loss(clean + s * noise, ndimage.median_filter(clean, (1, 3, 3)) + s * noise, SPACING, body)
+        for s in (0.2, 1)
+    )
+    assert quiet == pytest.approx(loud, rel=0.2)
+
+
+def test_structure_loss_of_removed_noise_is_none(scan):
+    clean, noise, body = scan
+    assert h.structure_loss(clean + noise, clean + 0.5 * noise, SPACING, body) < 0.02
+    assert h.structure_loss(clean + noise, clean + noise, SPACING, body) == 0
+
+
+def test_structure_loss_is_not_guessed_when_slices_share_nothing():
+    low = np.random.default_rng(4).normal(0, 30, (6, 60, 60))
+    body = np.ones(low.shape, dtype=bool)
+    assert np.isnan(h.structure_loss(low, 0.5 * low, SPACING, body))
+
+
 def test_oddity_map_points_at_an_invented_nodule(scan):
     clean, noise, body = scan
     after = clean + 0.3 * noise
