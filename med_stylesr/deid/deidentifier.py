@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,7 +12,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import correct_ambiguous_vr
 from pydicom.tag import Tag
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from med_stylesr.deid.cleaner import Context, Counts, DatasetCleaner
 from med_stylesr.deid.elements import DEFAULT_ENCODINGS, Element, encode, encode_items, padded
@@ -80,9 +81,11 @@ class Cleaned:
         elements.append(Element(0x00020013, "SH", padded(IMPLEMENTATION_NAME.encode("ascii"), "SH")))
         body = encode(elements, False, True)
         length = encode([Element(0x00020000, "UL", len(body).to_bytes(4, "little"))], False, True)
-        return b"".join(
-            (bytes(128), b"DICM", length, body, encode(self.elements, self.implicit_vr, self.little_endian))
-        )
+        content = encode(self.elements, self.implicit_vr, self.little_endian)
+        if self.transfer_syntax == DeflatedExplicitVRLittleEndian:
+            deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+            content = padded(deflater.compress(content) + deflater.flush(), "OB")
+        return b"".join((bytes(128), b"DICM", length, body, content))
 
     def _meta(self) -> dict[str, str]:
         return {

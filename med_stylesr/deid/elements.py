@@ -159,6 +159,10 @@ def raw_value(element: DataElement | RawDataElement, little_endian: bool, encodi
         return b""
     if element.VR in ("OB", "OW", "UN", "OF", "OD", "OL", "OV") and isinstance(element.value, bytes):
         return element.value
+    if " or " in element.VR and not isinstance(element.value, bytes):
+        numbers = [int(n) for n in (element.value if element.VM > 1 else [element.value])]
+        code = "h" if min(numbers) < 0 else "H"
+        return struct.pack(f"{'<' if little_endian else '>'}{len(numbers)}{code}", *numbers)
     buffer = DicomBytesIO()
     buffer.is_little_endian, buffer.is_implicit_VR = little_endian, True
     write_data_element(buffer, element, list(encodings))
@@ -186,7 +190,7 @@ def leaves(
             for item in sequence_items(dataset, tag):
                 name = concept_of(item) if tag == CONTENT_SEQUENCE else concept
                 yield from leaves(item, encodings, name, depth + 1)
-        elif (tag != PIXEL_DATA and element.VR is not None) or vr is not None:
+        elif tag != PIXEL_DATA:
             yield Leaf(int(tag), vr or "UN", raw_value(element, True, encodings), encodings, concept)
 
 

@@ -63,7 +63,7 @@ class Frames:
             raise InputError("pixel data", "the header promises more pixels than can be read")
         kind = f"{'<' if syntax.is_little_endian else '>'}{'i' if signed else 'u'}{max(allocated // 8, 1)}"
         native = None
-        if not syntax.is_compressed:
+        if not syntax.is_encapsulated:
             native = raw_value(dataset.get_item(PIXEL_DATA), syntax.is_little_endian, ("ascii",))
             if len(native) < length:
                 raise InputError("pixel data", "are shorter than the header says")

@@ -98,7 +98,7 @@ def clean_pixels(
             changed, cleaned.face = True, False
     if frames.clear_unused_bits(_overlay_in_pixels(dataset)):
         changed = True
-    if changed and syntax.is_compressed:
+    if changed and syntax.is_encapsulated:
         cleaned.transfer_syntax = ExplicitVRLittleEndian
     counts[PIXEL_DATA, "clean" if changed else "keep", "pixels"] += 1
     cleaned.elements.append(_encoded(dataset, frames, syntax, changed))
@@ -176,8 +176,8 @@ def _box(region: Region, shape: tuple[int, ...]) -> Box:
 
 def _encoded(dataset: Dataset, frames: Frames, syntax: UID, changed: bool) -> Element:
     source = _item(dataset, PIXEL_DATA)
-    if changed or not syntax.is_compressed:
-        vr = source.VR if source.VR in ("OB", "OW") and not syntax.is_compressed else "OW"
+    if changed or not syntax.is_encapsulated:
+        vr = source.VR if source.VR in ("OB", "OW") and not syntax.is_encapsulated else "OW"
         return Element(PIXEL_DATA, vr, frames.encoded(changed))
     value = raw_value(source, True, ("ascii",))
     return Element(PIXEL_DATA, "OB", reencapsulated(value, encapsulated_frames(value), frames, syntax), True)

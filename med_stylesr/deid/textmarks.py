@@ -60,7 +60,7 @@ def text_boxes(frame: NDArray[Any]) -> list[Box]:
     crossed = 600 if frame.dtype.itemsize > 1 else 60
     for reach in _CROSSING_REACHES:
         middle, before, after = image[:, reach:-reach], image[:, : -2 * reach], image[:, 2 * reach :]
-        boxes += _crossed_boxes(middle - np.maximum(before, after) > kind(crossed), reach)
+        boxes += _crossed_boxes(np.asarray(middle - np.maximum(before, after) > kind(crossed)), reach)
     return _joined(boxes, image.shape)
 
 
@@ -123,7 +123,7 @@ def _crossed_boxes(strokes: NDArray[np.bool_], reach: int) -> list[Box]:
     """Boxes where rows cross many strong strokes, widened along the line to the strokes beside them."""
     if np.count_nonzero(strokes) < _MIN_CROSSINGS * _MIN_CROSSED_ROWS:
         return []
-    starts = strokes.copy()
+    starts = np.array(strokes)
     starts[:, 1:] &= ~strokes[:, :-1]
     height, width = strokes.shape[0] // _CELL_ROWS * _CELL_ROWS, strokes.shape[1] // _BLOCK * _BLOCK
     in_block = starts[:height, :width].reshape(height, -1, _BLOCK).sum(axis=2)
@@ -133,7 +133,7 @@ def _crossed_boxes(strokes: NDArray[np.bool_], reach: int) -> list[Box]:
     boxes = []
     for cell, block in lines:
         top, bottom = int(cell) * _CELL_ROWS, (int(cell) + 2) * _CELL_ROWS
-        inked = strokes[top:bottom, :width].reshape(bottom - top, -1, _BLOCK).any(axis=(0, 2))
+        inked = np.count_nonzero(strokes[top:bottom, :width].reshape(bottom - top, -1, _BLOCK), axis=(0, 2)) > 0
         first, last = int(block), int(block) + 1
         # A blank between words is narrower than a block and a half.
         while first > 0 and inked[max(first - 2, 0) : first].any():

@@ -93,7 +93,7 @@ def _dicom_leaks(data: bytes, search: ByteSearch) -> list[str]:
         if search.pixel_leaks(pixels):
             leaks.append("its pixel data")
         leaks += [f"({leaf.tag >> 16:04X},{leaf.tag & 0xFFFF:04X})" for leaf in leaves(dataset) if _leaks(leaf, search)]
-        if pixels and syntax.is_compressed:
+        if pixels and syntax.is_encapsulated:
             leaks += _decompressed_leaks(dataset, search)
     except Exception as error:
         # Whatever cannot be read back cannot be shown to be clean.
