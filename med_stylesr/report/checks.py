@@ -85,11 +85,11 @@ def _texture(m: PairMeasures) -> Check:
 
 
 def _sharpness(m: PairMeasures) -> Check:
-    pair = m.f50_before_per_mm, m.f50_after_per_mm
-    loss = 1 - pair[1] / pair[0] if pair[0] and pair[1] else None
+    f50 = m.f50_per_mm
+    loss = 1 - f50[1] / f50[0] if f50 else None
     return Check(
         "Sharpness at the skin",
-        f"f50 {pair[0]:.2f} → {pair[1]:.2f} /mm" if loss is not None else "no clean stretch of skin",
+        f"f50 {f50[0]:.2f} → {f50[1]:.2f} /mm" if f50 else "no clean stretch of skin",
         _below(loss, 0.10, 0.25),
         "good: lost at most 10 %, fair 25 %",
         _OWN + "; measure: doi:10.1118/1.4961984",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +37,19 @@ class Comparison:
         after: the result, on any grid of the same patient space.
         reference: the normal-dose partner, if there is one.
         names: captions of before, after and reference.
-        measures: figures of the pair; measured when left out.
+        known: figures of the pair; measured when left out.
     """
 
     before: CTVolume
     after: CTVolume
     reference: CTVolume | None = None
     names: tuple[str, str, str] = ("low dose", "enhanced", "normal dose")
-    measures: PairMeasures = field(default=None)  # type: ignore[assignment]
+    known: PairMeasures | None = None
 
-    def __post_init__(self) -> None:
-        if self.measures is None:
-            object.__setattr__(self, "measures", measure_pair(self.pair))
+    @cached_property
+    def measures(self) -> PairMeasures:
+        """Figures of the pair."""
+        return self.known or measure_pair(self.pair)
 
     @property
     def pair(self) -> AlignedPair:

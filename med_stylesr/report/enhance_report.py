@@ -17,7 +17,7 @@ from med_stylesr.report.aligned import AlignedPair
 from med_stylesr.report.checks import checks
 from med_stylesr.report.comparison import Comparison, body_box, fullest_slice
 from med_stylesr.report.display import bytes_uri
-from med_stylesr.report.figures import curve_plot, nps_plot, overlay_plot
+from med_stylesr.report.figures import curve_plot, nps_plot, overlay_plot, ttf_plot
 from med_stylesr.report.measures import PairMeasures, measure_pair
 from med_stylesr.report.pages import render
 from med_stylesr.report.slides import DEFAULT_SLICES, slides
@@ -54,13 +54,16 @@ def write_enhance_report(
     """
     pair = AlignedPair(before, after)
     measures = measure_pair(pair)
-    comparison = Comparison(before, after, names=(*names, ""), measures=measures)
+    comparison = Comparison(before, after, names=(*names, ""), known=measures)
     shown = fullest_slice(before.hu)
     windows = ("lung", "soft tissue")
     plots = []
     if measures.nps_before and measures.nps_after:
         spectra = {names[0]: measures.nps_before, names[1]: measures.nps_after}
         plots.append((nps_plot(spectra), f"Radial noise power spectra of {len(measures.rois)} flat regions"))
+    if measures.ttf_before and measures.ttf_after:
+        transfers = {names[0]: measures.ttf_before, names[1]: measures.ttf_after}
+        plots.append((ttf_plot(transfers), "Transfer functions at the border of skin and air"))
     if facts.get(STRENGTH_CURVE):
         curve = curve_plot(facts[STRENGTH_CURVE], "Strength", "Noise (HU)", facts.get(STRENGTH))
         plots.append((curve, "Noise at each strength"))
@@ -86,7 +89,15 @@ def write_enhance_report(
 
 def machine_readable(measures: PairMeasures) -> dict[str, Any]:
     """The figures of a pair as plain JSON values; NaN becomes null."""
-    table = {k: v for k, v in asdict(measures).items() if k not in ("rois", "nps_before", "nps_after", "oddest")}
+    table: dict[str, Any] = {
+        "noise_before_hu": measures.noise_before_hu,
+        "noise_after_hu": measures.noise_after_hu,
+        "shifts": {name: {**asdict(s), "shift_hu": s.shift_hu} for name, s in measures.shifts.items()},
+        "bands": measures.bands,
+        "f50_per_mm": measures.f50_per_mm,
+        "structure_loss": measures.structure_loss,
+        "odd_share": measures.odd_share,
+    }
     for key, profile in (("nps_before", measures.nps_before), ("nps_after", measures.nps_after)):
         table[key] = profile and {
             "mean_per_mm": profile.mean_per_mm,
@@ -94,7 +105,6 @@ def machine_readable(measures: PairMeasures) -> dict[str, Any]:
             "frequency_per_mm": profile.frequency_per_mm.tolist(),
             "power_hu2_mm2": profile.power.tolist(),
         }
-    table["shifts"] = {k: {**v, "shift_hu": v["after_hu"] - v["before_hu"]} for k, v in table["shifts"].items()}
     plain: dict[str, Any] = json.loads(json.dumps(table), parse_constant=lambda _: None)
     return plain
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from med_stylesr.metrics.bias import TissueShift, masked_shift
 from med_stylesr.metrics.hallucination import oddity_map, structure_loss
 from med_stylesr.metrics.regions import Roi, body_mask, flat_rois, spread_indices, tissue_masks
-from med_stylesr.metrics.resolution import ttf_from_skin
+from med_stylesr.metrics.resolution import TransferFunction, ttf_from_skin
 from med_stylesr.metrics.texture import (
     NoisePowerSpectrum,
     RadialProfile,
@@ -48,8 +48,8 @@ class PairMeasures:
         nps_before: radial noise power spectrum of the input; None without flat regions.
         nps_after: that of the result.
         bands: noise power after over before, a frequency band at a time.
-        f50_before_per_mm: frequency at which the input's transfer at the skin is one half; None without clean skin.
-        f50_after_per_mm: that of the result.
+        ttf_before: transfer function of the input at the skin; None without clean skin.
+        ttf_after: that of the result.
         structure_loss: anatomy that was changed, relative to a blur of one pixel; None where slices cannot tell.
         odd_share: share of the body where the change exceeds five standard deviations; None without body.
         oddest: slice with the most such places.
@@ -62,11 +62,19 @@ class PairMeasures:
     nps_before: RadialProfile | None
     nps_after: RadialProfile | None
     bands: dict[str, float]
-    f50_before_per_mm: float | None
-    f50_after_per_mm: float | None
+    ttf_before: TransferFunction | None
+    ttf_after: TransferFunction | None
     structure_loss: float | None
     odd_share: float | None
     oddest: int
+
+    @property
+    def f50_per_mm(self) -> tuple[float, float] | None:
+        """Frequencies at which the transfer at the skin is one half, before and after; None where not measurable."""
+        if self.ttf_before is None or self.ttf_after is None:
+            return None
+        before, after = self.ttf_before.frequency_at(0.5), self.ttf_after.frequency_at(0.5)
+        return (before, after) if np.isfinite(before) and np.isfinite(after) else None
 
     @property
     def worst_shift(self) -> tuple[str, float] | None:
@@ -96,8 +104,8 @@ def measure_pair(pair: AlignedPair) -> PairMeasures:
         radial_profile(first) if first else None,
         radial_profile(second) if second else None,
         band_power_ratio(second, first) if first and second else {},
-        _f50(before.hu, before.spacing_mm, edges),
-        _f50(np.stack([pair.fine(k) for k in edges]), (1.0, *pair.pixel_mm), list(range(len(edges)))),
+        _ttf(before.hu, before.spacing_mm, edges),
+        _ttf(np.stack([pair.fine(k) for k in edges]), (1.0, *pair.pixel_mm), list(range(len(edges)))),
         _structure_loss(pair),
         *_oddities(x, np.where(covered, y, x), before.spacing_mm, chosen),
     )
@@ -128,12 +136,11 @@ def _spectra(pair: AlignedPair, rois: list[Roi]) -> tuple[NoisePowerSpectrum | N
     )
 
 
-def _f50(hu: NDArray[Any], spacing_mm: tuple[float, float, float], slices: list[int]) -> float | None:
+def _ttf(hu: NDArray[Any], spacing_mm: tuple[float, float, float], slices: list[int]) -> TransferFunction | None:
     try:
-        value = ttf_from_skin(hu, spacing_mm, slices=slices).frequency_at(0.5)
+        return ttf_from_skin(hu, spacing_mm, slices=slices)
     except ValueError:
         return None
-    return value if np.isfinite(value) else None
 
 
 def _structure_loss(pair: AlignedPair) -> float | None:
