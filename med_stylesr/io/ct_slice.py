@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from pydicom.config import IGNORE
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
@@ -30,7 +31,7 @@ what reformatting workstations do."""
 
 def not_a_ct_image(header: Dataset) -> str | None:
     """Why this is no CT image at all (other modality, localizer, dose page), or None."""
-    sop_class = UID(word(header, "SOPClassUID"))
+    sop_class = UID(word(header, "SOPClassUID"), validation_mode=IGNORE)
     modality = word(header, "Modality")
     if "DirectoryRecordSequence" in header:
         return "an index (DICOMDIR); the files are looked for by themselves"
