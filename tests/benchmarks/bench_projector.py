@@ -1,6 +1,6 @@
 """Seconds per slice of the projector and of the whole noise simulation, against scikit-image in the same run.
 
-    python tests/benchmarks/bench_projector.py [--device cpu|cuda] [--slices 16] [--json OUT]
+    python tests/benchmarks/bench_projector.py [--device cpu|cuda] [--slices 8] [--json OUT]
 
 Needs the `report` extra (scikit-image). On a CPU one thread is used and its CPU time counted, so that other work on the
 machine disturbs less. Ratios hold from machine to machine, seconds do not.
@@ -41,7 +41,7 @@ def seconds(function: Callable[[], object], device: str, repeats: int = 2) -> fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--slices", type=int, default=16, help="slices in a batch")
+    parser.add_argument("--slices", type=int, default=8, help="slices in a batch")
     parser.add_argument("--json", type=Path, help="write the table here as well")
     options = parser.parse_args()
     device, many = options.device, options.slices
@@ -66,7 +66,7 @@ def main() -> None:
         for count, stack in ((1, one), (many, batch)):
             lines = project(stack, PIXEL_MM, geometry)
             table[f"{name} project, batch of {count}"] = (
-                seconds(lambda s=stack, g=geometry: project(s, PIXEL_MM, g), device) / count
+                seconds(lambda s=stack, g=geometry: project(s, PIXEL_MM, g), device, 1) / count
             )
             table[f"{name} FBP, batch of {count}"] = (
                 seconds(lambda x=lines, g=geometry: filtered_back_projection(x, SIZE, PIXEL_MM, g, ramp), device)
