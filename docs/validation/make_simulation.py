@@ -152,9 +152,9 @@ def page(rows: list[Measured], left_out: list[str], bench: dict[str, Any] | None
         f" {max(coarseness):.1%}); the noise of a quarter dose is {np.median(ratio):.2f} times that of the scan"
         f" (median; {min(ratio):.2f} … {max(ratio):.2f}).",
         "",
-        "The largest deviations belong to scans with few flat regions, where the measurement itself is uncertain. Beyond"
-        " the grid's Nyquist frequency (grey line; only diagonals of the spectrum reach there) simulated noise falls off"
-        " more gently than that of some scans: far from the isocentre, direct fan-beam reconstruction magnifies each"
+        "The largest deviations belong to scans with few flat regions, where the measurement itself is uncertain."
+        " Beyond the grid's Nyquist frequency (grey line; only diagonals of the spectrum reach there) simulated noise"
+        " falls off more gently than that of some scans: far from the isocentre, direct fan-beam reconstruction magnifies each"
         " view's noise differently.",
     ]
     if left_out:
