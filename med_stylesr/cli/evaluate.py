@@ -35,7 +35,9 @@ def evaluate(
     methods are compared with significance.
 
     Examples:
+
       med-stylesr evaluate enhanced.nii.gz normal.nii.gz --input low.nii.gz --out quality/
+
       med-stylesr evaluate out/ normal/ --input low/ --method bm3d=bm3d_out/ --out quality/
 
     Exit status: 0 all measured, 1 some pairs could not be measured, 2 wrong usage or nothing to pair.

@@ -21,7 +21,9 @@ def view(
     Writes one page that needs no network and opens it in the browser.
 
     Examples:
+
       med-stylesr view low.nii.gz out/low.nii.gz
+
       med-stylesr view scans/chest out/PATIENT/1.2.3 --out chest.html --no-open
     """
     import sys
