@@ -34,7 +34,7 @@ def evaluate(
     tissue, signs of invented structure, radiomics. Folders are paired by file name or SeriesDescription; several
     methods are compared with significance.
 
-    Examples:
+    For example:
 
       med-stylesr evaluate enhanced.nii.gz normal.nii.gz --input low.nii.gz --out quality/
 

@@ -20,7 +20,7 @@ def view(
 
     Writes one page that needs no network and opens it in the browser.
 
-    Examples:
+    For example:
 
       med-stylesr view low.nii.gz out/low.nii.gz
 
