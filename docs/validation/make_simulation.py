@@ -154,8 +154,8 @@ def page(rows: list[Measured], left_out: list[str], bench: dict[str, Any] | None
         "",
         "The largest deviations belong to scans with few flat regions, where the measurement itself is uncertain."
         " Beyond the grid's Nyquist frequency (grey line; only diagonals of the spectrum reach there) simulated noise"
-        " falls off more gently than that of some scans: far from the isocentre, direct fan-beam reconstruction magnifies each"
-        " view's noise differently.",
+        " falls off more gently than that of some scans: far from the isocentre, direct fan-beam reconstruction"
+        " magnifies each view's noise differently.",
     ]
     if left_out:
         lines += ["", "Not measured, too little flat tissue in these slices: " + ", ".join(left_out) + "."]
