@@ -1,8 +1,7 @@
 """How much of the correction to apply: fixed, or solved on sample slices for a dose fraction or a noise level.
 
 A scan at dose fraction F has 1/√F times the noise of a normal-dose one, so a result that leaves √F of the scan's own
-noise amplitude has normal-dose noise of the scan's own texture. With base b and correction c the noise variance is a
-quadratic in the strength s, var(b + s·c), fixed by its values at s = 0, ½ and 1.
+noise amplitude has normal-dose noise of the scan's own texture. `noise.NoiseModel` says what a correction leaves.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from med_stylesr.inference.noise import NoiseModel
 from med_stylesr.inference.runtime import TorchRuntime
 from med_stylesr.inference.slices import InPlane, SliceSource
 from med_stylesr.metrics.regions import spread_indices
-from med_stylesr.metrics.texture import noise_sd
 
 SAMPLE_SLICES: Final = 4
 """Slices on which noise is measured and strength solved; noise varies slowly along the patient."""
@@ -89,49 +88,41 @@ def plan_strength(
     """
     wanted = spread_indices(source.shape[0] + 2, SAMPLE_SLICES + 2)[1:-1]
     sample = [k - 1 for k in wanted] or [source.shape[0] // 2]
+    smoothest = SMOOTH if SMOOTH in runtime.network.style_names else style
 
     def terms(towards_smooth: float) -> tuple[NDArray[Any], NDArray[Any]]:
-        code = runtime.style_code(style, SMOOTH if towards_smooth else style, towards_smooth)
+        code = runtime.style_code(style, smoothest, towards_smooth)
         return InPlane(source, runtime, code, 1.0, (1, 1)).base_and_correction(sample)
 
-    base, correction = terms(0.0)
-    try:
-        variance = _variance_curve(base, correction, spacing_mm)
-    except ValueError as error:
+    base, removed = terms(1.0)
+    model = NoiseModel.fit(base, removed, spacing_mm)
+    if model is None:
         fixed = 1.0 if request.strength is None else request.strength
-        warning = f"noise not measured ({error}); strength {fixed:g} used as it is"
+        warning = f"no flat tissue to measure noise in; strength {fixed:g} used as it is"
         asked = (warning,) if request.strength is None else ()
         return StrengthPlan(fixed, 0.0, None, None, request.dose_fraction, "given strength", asked)
-
-    def noise(strength: float) -> float:
-        return float(np.sqrt(max(variance(strength), 0.0)))
-
-    before, after = noise(0.0), noise(1.0)
+    left = model.left_by(removed if style == smoothest else terms(0.0)[1])
+    before, after = model.noise_hu, left(1.0)
     if request.strength is not None:
         s = request.strength
-        return StrengthPlan(s, 0.0, before, noise(s), request.dose_fraction, "given strength")
+        return StrengthPlan(s, 0.0, before, left(s), request.dose_fraction, "given strength")
     target, basis = _target(request, before)
     if target is None:
         share = min(1.0, (after / before) ** 2) if before > 0 else 1.0
         return StrengthPlan(1.0, 0.0, before, after, share, "estimated by the network")
     if target >= after:
-        s = _solve(noise, target)
-        return StrengthPlan(s, 0.0, before, noise(s), request.dose_fraction, basis)
-
-    def smoother(share: float) -> float:
-        smooth_base, smooth_correction = terms(share)
-        return noise_sd(smooth_base + smooth_correction, spacing_mm)
-
+        s = _solve(left, target)
+        return StrengthPlan(s, 0.0, before, left(s), request.dose_fraction, basis)
     steps = np.array([0.0, 0.5, 1.0])
-    levels = np.minimum.accumulate([after, smoother(0.5), smoother(1.0)])
+    levels = np.minimum.accumulate([after, model.left_by(terms(0.5)[1])(1.0), model.left_by(removed)(1.0)])
     share = float(np.interp(-target, -levels, steps))
     reached = float(np.interp(share, steps, levels))
     warnings: tuple[str, ...] = ()
-    if target < levels[-1]:
+    if target < 0.98 * levels[-1]:
         warnings = (
             f"noise of {target:.1f} HU cannot be reached; the smoothest this bundle leaves is {reached:.1f} HU",
         )
-    return StrengthPlan(1.0, share, before, reached, request.dose_fraction, basis, warnings)
+    return StrengthPlan(1.0, round(share, 4), before, reached, request.dose_fraction, basis, warnings)
 
 
 def _target(request: StrengthRequest, before: float) -> tuple[float | None, str]:
@@ -140,15 +131,6 @@ def _target(request: StrengthRequest, before: float) -> tuple[float | None, str]
     if request.dose_fraction is not None:
         return float(np.sqrt(request.dose_fraction)) * before, "given dose"
     return None, ""
-
-
-def _variance_curve(
-    base: NDArray[Any], correction: NDArray[Any], spacing_mm: tuple[float, float, float]
-) -> Callable[[float], float]:
-    """Noise variance of base + s·correction as a function of s."""
-    at = [noise_sd(base + s * correction, spacing_mm, max_slices=SAMPLE_SLICES) ** 2 for s in (0.0, 0.5, 1.0)]
-    polynomial = np.polynomial.Polynomial.fit([0.0, 0.5, 1.0], at, deg=2).convert()
-    return lambda s: float(polynomial(s))
 
 
 def _solve(noise: Callable[[float], float], target: float) -> float:
