@@ -24,7 +24,8 @@ from med_stylesr.deid.keys import new_key
 pytestmark = pytest.mark.filterwarnings("ignore")
 _OF_EVERY_OBJECT = (
     "PatientName PatientID PatientBirthDate PatientSex StudyInstanceUID SeriesInstanceUID StudyDate StudyTime StudyID "
-    "AccessionNumber ReferringPhysicianName SeriesNumber InstanceNumber ContentDate ContentTime Manufacturer SOPInstanceUID"
+    "AccessionNumber ReferringPhysicianName SeriesNumber InstanceNumber ContentDate "
+    "ContentTime Manufacturer SOPInstanceUID"
 )
 STRUCTURED_REPORT = "1.2.840.10008.5.1.4.1.1.88.33"
 

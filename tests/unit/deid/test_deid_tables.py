@@ -127,3 +127,15 @@ def test_codes_keep_their_standard_meaning_and_nothing_else(code: tuple[str, str
 def test_check_digits_of_snomed_ct_hold() -> None:
     assert verhoeff_holds(UNKNOWN_CODE[0])
     assert not any(verhoeff_holds(UNKNOWN_CODE[0][:-1] + d) for d in "012345789")
+
+
+def test_the_coverage_page_is_current() -> None:
+    import importlib.util
+
+    tool = pathlib.Path(__file__).parents[3] / "tools" / "make_deid_coverage.py"
+    spec = importlib.util.spec_from_file_location("make_deid_coverage", tool)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text(encoding="utf-8") == module.page()
