@@ -13,7 +13,7 @@ Weight = float | Mapping[str, float]
 
 
 class StyleWeights(nn.Module):
-    """Weights per style: one number for all styles, or one for each style by name (styles left out get 0).
+    """Weights per style: one number for all, or one each by name; `*` stands for the styles left out (else they get 0).
 
     Args:
         weight: a number, or a mapping from style name to number.
@@ -28,10 +28,10 @@ class StyleWeights(nn.Module):
     def __init__(self, weight: Weight, styles: Sequence[str]) -> None:
         super().__init__()
         if isinstance(weight, Mapping):
-            unknown = sorted(set(weight) - set(styles))
+            unknown = sorted(set(weight) - set(styles) - {"*"})
             if unknown:
                 raise UsageError("loss weight", f"unknown style {unknown[0]!r}", f"use one of {', '.join(styles)}")
-            row = [float(weight.get(name, 0.0)) for name in styles]
+            row = [float(weight.get(name, weight.get("*", 0.0))) for name in styles]
         else:
             row = [float(weight)] * max(1, len(styles))
         self.register_buffer("table", torch.tensor(row), persistent=False)

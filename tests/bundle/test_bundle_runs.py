@@ -122,7 +122,7 @@ def test_evaluation_measures_pairs_with_the_shipped_weights(
     if bundle.name.endswith("2d"):
         run(bundle, [*configs, ROOT / "configs" / "paired.json"], **values)
     else:
-        run(bundle, [configs[0], SMOKE, configs[1]], **values, features=[24, 32], num_blocks=[2, 2])
+        run(bundle, [configs[0], SMOKE, configs[1]], **values, features=[24, 48], num_blocks=[2, 2])
     with (tmp_path / "metrics.csv").open() as file:
         assert {row[0] for row in csv.reader(file)} >= {"psnr", "rmse_hu", "hu_shift"}
 
