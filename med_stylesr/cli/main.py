@@ -13,6 +13,7 @@ import typer
 
 from med_stylesr.cli import deidentify as _deidentify
 from med_stylesr.cli import demo as _demo
+from med_stylesr.cli import doctor as _doctor
 from med_stylesr.cli import enhance as _enhance
 from med_stylesr.cli import evaluate as _evaluate
 from med_stylesr.cli import simulate as _simulate
@@ -53,6 +54,7 @@ def options(
 
 app.command("enhance")(_enhance.enhance)
 app.command("demo")(_demo.demo)
+app.command("doctor")(_doctor.doctor)
 app.command("evaluate")(_evaluate.evaluate)
 app.command("view")(_view.view)
 app.command("deidentify")(_deidentify.deidentify)
