@@ -245,6 +245,12 @@ def test_command_lines_of_monai_accept_the_bundle(bundle: pathlib.Path, tmp_path
     assert "no error" in command(*monai, "verify_net_in_out", *common)
     command(*monai, "ckpt_export", *common, "--filepath", tmp_path / "model.ts", "--ckpt_file", weights)
     scripted = torch.jit.load(str(tmp_path / "model.ts"))
+    size = [1, 3, 64, 64] if bundle.name.endswith("2d") else [1, 1, 6, 32, 32]
+    command(
+        *monai, "onnx_export", *common, "--filepath", tmp_path / "model.onnx", "--ckpt_file", weights,
+        "--input_shape", str(size), "--converter_kwargs", "{'input_names': ['image'], 'output_names': ['pred']}",
+    )  # fmt: skip
+    assert (tmp_path / "model.onnx").stat().st_size > 1000
     from med_stylesr.inference.bundle import load_bundle
 
     network = load_bundle(bundle, torch.device("cpu")).network
