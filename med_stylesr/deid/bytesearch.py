@@ -11,6 +11,8 @@ from med_stylesr.deid.harvest import Harvest
 from med_stylesr.deid.matching import Matcher
 from med_stylesr.deid.table import BASIC_PROFILE_CODE, OPTIONS, plain_words
 
+DUMMY_DATE: Final = "19000101"
+"""What stands for a date that must not be empty."""
 SHORT_RUN: Final = 4
 LONG_RUN: Final = 6
 _RUNS: Final = {n: re.compile(rb"[\x09\x20-\x7e\x80-\xff]{%d,}" % n) for n in (SHORT_RUN,)}
@@ -50,7 +52,7 @@ class ByteSearch:
     def __init__(self, harvested: Harvest, *, uids: bool, dates: bool) -> None:
         self._matcher = Matcher(harvested.identifiers, plain_words())
         self._uids = harvested.uids if uids else set()
-        self._dates = harvested.dates if dates else set()
+        self._dates = harvested.dates - {DUMMY_DATE} if dates else set()
         self._memo: dict[bytes, bool] = {}
         self._values: dict[str, bool] = {}
 

@@ -35,6 +35,8 @@ _CELL_ROWS: Final = 8
 _MIN_CROSSINGS: Final = 4
 _MIN_CROSSED_ROWS: Final = 6
 """Rows out of 16; slices of five scanners and all kernels stay below, print of 10 pixels and more lies above."""
+_MIN_BLOCK_STARTS: Final = 8
+_MIN_BUSY_BLOCKS: Final = 3
 _MARGIN: Final = 8
 
 
@@ -140,6 +142,9 @@ def _crossed_boxes(strokes: NDArray[np.bool_], reach: int) -> list[Box]:
             first -= 1
         while last + 1 < inked.size and inked[last + 1 : last + 3].any():
             last += 1
+        # A bent wire fills one block or two, a word fills more.
+        if np.count_nonzero(in_block[top:bottom, first : last + 1].sum(axis=0) >= _MIN_BLOCK_STARTS) < _MIN_BUSY_BLOCKS:
+            continue
         boxes.append((top, bottom, first * _BLOCK + reach, (last + 1) * _BLOCK + reach))
     return boxes
 

@@ -15,7 +15,7 @@ from pydicom.charset import encode_string
 from pydicom.datadict import dictionary_description, tag_for_keyword
 
 from med_stylesr.deid import dates
-from med_stylesr.deid.bytesearch import printable_runs
+from med_stylesr.deid.bytesearch import DUMMY_DATE, printable_runs
 from med_stylesr.deid.elements import Leaf, decode, dictionary_vrs, other_readings, padded
 from med_stylesr.deid.keys import SecretKey
 from med_stylesr.deid.matching import Matcher
@@ -33,7 +33,7 @@ PSEUDONYMS: Final[dict[int, tuple[str, str]]] = {
 }
 _LENGTHS: Final = {"SH": 16, "LO": 64, "ST": 1024, "LT": 10240, "CS": 16, "AE": 16}
 _DUMMIES: Final = {
-    "AE": "ANONYMOUS", "AS": "000Y", "CS": "REMOVED", "DA": "19000101", "DS": "0", "DT": "19000101", "IS": "0",
+    "AE": "ANONYMOUS", "AS": "000Y", "CS": "REMOVED", "DA": DUMMY_DATE, "DS": "0", "DT": DUMMY_DATE, "IS": "0",
     "LO": "REMOVED", "LT": "REMOVED", "PN": "Anonymous^", "SH": "REMOVED", "ST": "REMOVED", "TM": "000000",
     "UC": "REMOVED", "UR": "urn:removed", "UT": "REMOVED",
 }  # fmt: skip
