@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from med_stylesr.cli import data as _data
 from med_stylesr.cli import deidentify as _deidentify
 from med_stylesr.cli import demo as _demo
 from med_stylesr.cli import doctor as _doctor
@@ -55,6 +56,7 @@ def options(
 app.command("enhance")(_enhance.enhance)
 app.command("demo")(_demo.demo)
 app.command("doctor")(_doctor.doctor)
+app.add_typer(_data.app, name="data")
 app.command("evaluate")(_evaluate.evaluate)
 app.command("view")(_view.view)
 app.command("deidentify")(_deidentify.deidentify)

@@ -1,0 +1,97 @@
+"""Training pairs: the targets are what theory says they are, batches repeat, and every scale keeps the field of view."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from med_stylesr.engines.pair_batches import PairBatches, kept_noise
+from med_stylesr.engines.pair_cache import STORED_PER_HU, NoiseDraw, cache_scan, open_cache, random_draws
+from med_stylesr.errors import InputError
+
+PLAN = {
+    "batch_size": 3,
+    "patch": 16,
+    "styles": ["normal-dose", "smooth", "as-is"],
+    "trained_styles": ["smooth"],
+    "dose_range": (0.1, 0.5),
+}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A noisy water disc of 10 slices with two draws of noise."""
+    folder = tmp_path_factory.mktemp("cache")
+    rows, columns = np.mgrid[:80, :80] - 39.5
+    disc = np.where(np.hypot(rows, columns) < 36, 0.0, -1000.0)
+    hu = disc + np.random.default_rng(0).normal(0, 8, (10, 80, 80)) * (disc == 0)
+    cache_scan("disc", hu, (2.0, 2.0, 2.0), 2.0, [NoiseDraw(0.25), NoiseDraw(0.1, 0.4)], folder, seed=1)
+    return folder
+
+
+@pytest.mark.parametrize("dose", [0.1, 0.25, 0.6])
+def test_targets_leave_the_promised_share_of_noise_after_mean_square_estimation(dose: float) -> None:
+    """With own noise e and inserted noise n known only by their sum, the best estimate of e + c·n leaves d, √d or 1."""
+    rng = np.random.default_rng(0)
+    own = rng.normal(0, 1, 400_000)
+    inserted = rng.normal(0, np.sqrt(1 / dose - 1), own.size)
+    seen = own + inserted
+    for style, share in (("smooth", dose), ("normal-dose", np.sqrt(dose)), ("as-is", 1.0)):
+        target = own + kept_noise(style, dose) * inserted
+        assert (target @ seen) / (seen @ seen) == pytest.approx(share, abs=0.01)
+
+
+def test_an_unknown_style_has_no_target() -> None:
+    with pytest.raises(ValueError, match="vivid"):
+        kept_noise("vivid", 0.5)
+
+
+def test_a_cached_scan_comes_back_with_noise_of_its_dose(cache: Path) -> None:
+    (scan,) = open_cache(cache)
+    assert scan.hu.shape == (10, 80, 80)
+    assert scan.doses == (0.25, 0.1)
+    inside = np.s_[:, 25:55, 25:55]
+    sd = [float((scan.noise[i][inside] / STORED_PER_HU).std()) for i in range(2)]
+    own = float(scan.hu[inside].std())
+    assert sd[0] == pytest.approx(own * np.sqrt(1 / 0.25 - 1), rel=0.25)
+    assert sd[1] == pytest.approx(own * np.sqrt(1 / 0.1 - 1), rel=0.25)
+
+
+def test_a_missing_cache_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="data prepare"):
+        open_cache(tmp_path)
+
+
+def test_draws_start_with_the_scans_own_texture_and_cover_soft_and_sharp() -> None:
+    draws = random_draws([0.25] * 40, 2, seed=0)
+    assert [d.f50_per_mm for d in draws[:2]] == [None, None]
+    others = [d.f50_per_mm for d in draws[2:] if d.f50_per_mm]
+    assert min(others) < 0.3
+    assert max(others) > 0.6
+
+
+@pytest.mark.parametrize(("scale", "slices"), [([1, 1], 3), ([2, 2], 3), ([2, 1, 1], 2), ([5, 1, 1], 2)])
+def test_image_is_the_block_mean_of_the_label_and_its_kept_noise(cache: Path, scale: list[int], slices: int) -> None:
+    """Style `as-is` keeps all noise: averaging its label back must give the input exactly."""
+    batches = PairBatches(cache, 2, 1, **{**PLAN, "trained_styles": ["as-is"], "scales": [scale], "slices": slices})
+    batch = batches[0]
+    image, label = batch["image"].numpy(), batch["label"].numpy()
+    if len(scale) == 2:
+        b, _, h, w = label.shape
+        back = label.reshape(b, 1, h // scale[0], scale[0], w // scale[1], scale[1]).mean(axis=(3, 5))
+        image = image[:, 1:2]
+    else:
+        b, _, d, h, w = label.shape
+        back = label.reshape(b, 1, d // scale[0], scale[0], h, w).mean(axis=3)
+    np.testing.assert_allclose(back, image, atol=1e-3)
+    assert batch["style"].tolist() == [2, 2, 2]
+
+
+def test_batches_repeat_by_seed_and_differ_by_epoch(cache: Path) -> None:
+    first, second = (PairBatches(cache, 4, 7, **PLAN, scales=[[1, 1]], slices=1) for _ in range(2))
+    assert (first[2]["image"] == second[2]["image"]).all()
+    second.set_random_state(seed=5)
+    assert not (first[2]["image"] == second[2]["image"]).all()
+    assert len(list(first)) == 4
