@@ -27,6 +27,8 @@ from med_stylesr.deid.values import PSEUDONYMS, ValueCleaner
 from med_stylesr.errors import InputError
 
 IMPLEMENTATION_UID: Final = "2.25.161803398874989484820458683436563811"
+LATERALITY: Final = 0x00200060
+BODY_PART: Final = 0x00180015
 IMPLEMENTATION_NAME: Final = "MEDSTYLESR_DEID"
 
 
@@ -184,6 +186,9 @@ class Deidentifier:
                 elements.append(Element(tag, vr, coded))
             elif tag not in written:
                 elements.append(Element(tag, vr, value))
+        if iod.needs_presence(LATERALITY, True) and not written & {LATERALITY, BODY_PART}:
+            # Without a body part the side is unknown, which PS3.3 C.7.3.1 has told by an empty value.
+            elements.append(Element(LATERALITY, "CS", b""))
         uid = cleaner.values.uid
         return Cleaned(
             elements,

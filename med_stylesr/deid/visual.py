@@ -24,6 +24,8 @@ AIR_HU: Final = -1000.0
 BONE_HU: Final = 250.0
 _HEAD_MM: Final = (110.0, 290.0)
 """Width and length of a head in an axial slice, with hair and ears; a chest is wider, an arm is thinner."""
+_CLOSED_SKULL: Final = 0.5
+"""Part of the section that bone encloses above the orbits; at the level of the face it is open."""
 _WORDS: Final = re.compile(
     r"head|brain|skull|cranium|cranial|cereb|face|facial|sinus|orbit|maxillo|mandib|jaw|dental|kopf|schädel|hirn|neuro",
     re.IGNORECASE,
@@ -80,6 +82,10 @@ def face_mask(hu: NDArray[Any], spacing_mm: tuple[float, float], front: tuple[in
     along = np.indices(hu.shape)[0] * front[0] + np.indices(hu.shape)[1] * front[1]
     middle = (rows * front[0] + columns * front[1]).mean()
     mask: NDArray[np.bool_] = (along > middle) & (depth < DEPTH_MM)
+    # Where the skull is closed there is no face but skin on bone: the brain behind it stays.
+    vault = ndimage.binary_fill_holes(_largest(body & (hu > BONE_HU)))
+    if vault.sum() > _CLOSED_SKULL * solid.sum():
+        mask &= ~vault
     return mask
 
 
