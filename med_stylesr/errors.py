@@ -13,7 +13,7 @@ class MedStyleError(Exception):
     """
 
     def __init__(self, what: str, why: str, todo: str = "") -> None:
-        self.what, self.why, self.todo = (_one_line(text) for text in (what, why, todo))
+        self.what, self.why, self.todo = (one_line(text) for text in (what, why, todo))
         super().__init__(what, why, todo)
 
     def __str__(self) -> str:
@@ -29,7 +29,7 @@ class InputError(MedStyleError):
     """One input (file, series, volume) cannot be used; others may be (exit status 1)."""
 
 
-def _one_line(text: str, limit: int = 400) -> str:
+def one_line(text: str, limit: int = 400) -> str:
     """Collapse white space and control characters, so that a hostile header cannot forge log lines."""
     printable = "".join(c if c.isprintable() else " " for c in text)
     line = " ".join(printable.split())

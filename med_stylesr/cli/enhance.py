@@ -58,11 +58,14 @@ def enhance(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist in DEST.")] = False,
     format: Annotated[Format, typer.Option(help="Format of the results; auto keeps that of the input.")] = Format.auto,
     deidentify: Annotated[
-        str | None, typer.Option(metavar="PROFILE", help="De-identify what is written: a profile's name or file.")
+        str | None,
+        typer.Option(metavar="PROFILE", help="De-identify what is written: a profile's name (basic) or file."),
     ] = None,
     key_file: Annotated[
         Path | None,
-        typer.Option(help="Secret for pseudonyms, made if absent; without one, no two runs can be linked."),
+        typer.Option(
+            help="With --deidentify: secret for pseudonyms, made if absent; without one, no two runs can be linked."
+        ),
     ] = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="An HTML report for every scan.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Progress as JSON lines on standard output.")] = False,
@@ -87,6 +90,12 @@ def enhance(
     if stop_with_stdin:
         threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
     request = _strength(strength, dose, target_noise)
+
+    from med_stylesr.service.preflight import check_numbers, check_places
+
+    # Before torch is imported: a slip of the keyboard should not wait for it.
+    check_numbers(scale, spacing, *request)
+    check_places(source, dest, resume=resume, overwrite=overwrite, deidentify=deidentify, key_file=key_file)
 
     from med_stylesr.cli.progress import reporter
 
@@ -135,6 +144,6 @@ def _interrupt(signum: int, frame: object) -> None:
 
 
 def _stop_when_stdin_closes() -> None:
-    while sys.stdin.buffer.read(4096):
+    while sys.stdin is not None and sys.stdin.buffer.read(4096):
         pass
     os.kill(os.getpid(), signal.SIGINT)

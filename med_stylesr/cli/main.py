@@ -71,7 +71,10 @@ def run() -> None:
     except MedStyleError as error:
         _tell(str(error), error)
         sys.exit(2 if isinstance(error, UsageError) else 1)
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Typer makes exit status 130 of Ctrl-C, without a word.
+        if isinstance(error, SystemExit) and error.code != 130:
+            raise
         _tell("interrupted: whole outputs were kept, unfinished ones removed; run again with --resume", error)
         sys.exit(130)
     except BrokenPipeError:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+from med_stylesr.errors import one_line
 
 Events = Callable[[Mapping[str, Any]], None]
 
@@ -18,6 +21,10 @@ def reporter(as_json: bool) -> Iterator[Events]:
 
     Problems always go to standard error as one line each; progress goes to standard output.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A file name need not be text in the encoding of the terminal.
+            stream.reconfigure(errors="backslashreplace")
     if as_json:
         yield _json_lines
     elif sys.stdout.isatty():
@@ -28,7 +35,7 @@ def reporter(as_json: bool) -> Iterator[Events]:
 
 
 def _json_lines(event: Mapping[str, Any]) -> None:
-    print(json.dumps(event, ensure_ascii=False, default=str), flush=True)
+    print(json.dumps(event, default=str), flush=True)
     _problems(event)
 
 
@@ -42,16 +49,21 @@ def _plain_lines(event: Mapping[str, Any]) -> None:
 def _line(event: Mapping[str, Any]) -> str:
     kind = event["event"]
     if kind == "scan":
-        return f"looking for CT series and volumes in {event['source']}"
-    if kind == "start":
-        return f"{event['total']} to do"
-    if kind == "series":
-        return f"[{event['number']}/{event['total']}] {event['source']}"
-    if kind == "done":
-        return f"    done in {event['seconds']:.1f} s{_facts(event['facts'])}"
-    if kind == "skip" and not event["problem"]:
-        return f"skipped {event['source']}: {event['reason']}"
-    return ""
+        text = f"looking for CT series and volumes in {event['source']}"
+    elif kind == "start":
+        text = f"{event['total']} to do"
+    elif kind == "series":
+        text = f"[{event['number']}/{event['total']}] {event['source']}"
+    elif kind == "done":
+        number = f"[{event['number']}] " if "number" in event else ""
+        text = f"{number}done in {event['seconds']:.1f} s{_facts(event['facts'])}"
+    elif kind == "skip" and not event["problem"]:
+        text = f"skipped {event['source']}: {event['reason']}"
+    elif kind == "end":
+        text = f"record: {event['manifest']}"
+    else:
+        text = ""
+    return one_line(text)
 
 
 def _facts(facts: Mapping[str, Any]) -> str:
@@ -64,9 +76,13 @@ def _facts(facts: Mapping[str, Any]) -> str:
 
 def _problems(event: Mapping[str, Any]) -> None:
     if event["event"] == "failed" or (event["event"] == "skip" and event["problem"]):
-        print(f"med-stylesr: {event['source']}: {event['reason']}", file=sys.stderr, flush=True)
+        _complain(f"{event['source']}: {event['reason']}")
     for warning in event.get("warnings", ()):
-        print(f"med-stylesr: warning: {event['source']}: {warning}", file=sys.stderr, flush=True)
+        _complain(f"warning: {event['source']}: {warning}")
+
+
+def _complain(text: str) -> None:
+    print(one_line(f"med-stylesr: {text}"), file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -76,7 +92,7 @@ def _bars() -> Iterator[Events]:
 
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, redirect_stderr=True) as progress:
+    with Progress(*columns, console=console, redirect_stderr=sys.stderr.isatty()) as progress:
         whole = progress.add_task("scans", total=None)
         slices = progress.add_task("slices", visible=False)
         shown = time.monotonic()
@@ -92,7 +108,7 @@ def _bars() -> Iterator[Events]:
                 progress.update(slices, visible=True, total=event["total"], completed=event["done"])
             elif kind in ("done", "failed"):
                 progress.advance(whole)
-            if kind in ("series", "done", "skip", "scan"):
+            if kind in ("series", "done", "skip", "scan", "end"):
                 text = _line(event)
                 if text:
                     progress.console.print(text, markup=False, highlight=False)

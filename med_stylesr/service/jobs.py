@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from med_stylesr import __version__
-from med_stylesr.errors import InputError, UsageError
+from med_stylesr.errors import InputError, MedStyleError, UsageError
+from med_stylesr.geometry import VoxelGrid
 from med_stylesr.inference.enhancer import Enhancement, EnhanceOptions, Enhancer, require_even_slices
 from med_stylesr.inference.slices import ArraySlices, DecodedSlices, SliceSource
 from med_stylesr.io.derivation import SMOOTHING, SPATIAL_RESAMPLING, Derivation
@@ -41,14 +42,16 @@ class Outcome:
     """What a finished job left behind.
 
     Attributes:
-        outputs: paths relative to DEST.
+        outputs: paths relative to DEST; a series is told by its folder.
         facts: what was done.
         warnings: what the reader must know.
+        quoting: more of it, which may quote headers and names of the source.
     """
 
     outputs: list[str]
     facts: dict[str, Any]
     warnings: list[str]
+    quoting: list[str]
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,9 @@ def enhance_series(series: DicomSeries, bench: Bench, progress: Progress) -> Out
     if settings.format in _ENDINGS:
         stem = safe_component(privacy.file_stem(f"{series.uid} {series.part}".strip()), "series")
         path = patient / (stem + _ENDINGS[settings.format])
+        _require_free(path, settings.overwrite)
         outcome = _enhance_volume(read_volume(series), path, options, bench, progress)
-        return replace(outcome, warnings=[*privacy.told_texts(series.warnings), *outcome.warnings])
+        return replace(outcome, quoting=[*series.warnings, *outcome.quoting])
     if options.scale[0] > 1:
         require_even_slices(series.slice_origins_mm is None, series.name)
     grid, origins = output_places(series, options.scale)
@@ -90,8 +94,10 @@ def enhance_series(series: DicomSeries, bench: Bench, progress: Progress) -> Out
     enhancement = bench.enhancer.open(source, series.grid.spacing_mm, options)
     derivation = derivation_of(enhancement, options, bench.enhancer)
     final = patient / privacy.uid(str(DerivedHeader(series, grid, derivation, origins).series_uid))
+    page = final.with_name(f"{final.name}.html")
     sample = ReportSample(series.grid, options.scale)
     with staged_folder(final, settings.overwrite) as folder:
+        _require_free(page, settings.overwrite)
         writer = DerivedSeriesWriter(
             series, grid, derivation, folder, slice_origins_mm=origins, transform_dataset=privacy.transform
         )
@@ -100,14 +106,11 @@ def enhance_series(series: DicomSeries, bench: Bench, progress: Progress) -> Out
                 writer.write(start + offset, plane)
             sample.remember(start, hu)
             progress(start + len(hu), grid.shape[0])
-    outputs = [str(final.relative_to(bench.dest) / path.name) for path in writer.files]
-    warnings = [*privacy.told_texts([*series.warnings, *writer.warnings]), *enhancement.warnings()]
-    facts = enhancement.facts()
-    page = final.with_name(f"{final.name}.html")
-    if settings.report:
-        warnings += write_report(page, sample, source, facts)
-        outputs += [str(page.relative_to(bench.dest))] if page.is_file() else []
-    return Outcome(outputs, facts, warnings)
+        facts = _facts(enhancement, grid)
+        # Before the series appears, so that an interruption leaves both or neither.
+        hindered = write_report(page, sample, source, facts) if settings.report else []
+    outputs = [str(place.relative_to(bench.dest)) for place in (final, page) if place.exists()]
+    return Outcome(outputs, facts, enhancement.warnings(), [*series.warnings, *writer.warnings, *hindered])
 
 
 def enhance_file(file: VolumeFile, bench: Bench, progress: Progress) -> Outcome:
@@ -117,48 +120,70 @@ def enhance_file(file: VolumeFile, bench: Bench, progress: Progress) -> Outcome:
         InputError: if the file cannot be used or the output cannot be written.
         UsageError: if the output exists, or an option does not fit.
     """
-    settings, relative = bench.settings, file.relative
+    settings = bench.settings
     if settings.format == "dicom":
         raise UsageError(
             str(file.path), "a volume file has no headers to make a DICOM series of", "use --format auto, nifti or nrrd"
         )
-    ending = volume_ending(relative)
-    wanted = _ENDINGS.get(settings.format, {".mhd": ".mha", ".nhdr": ".nrrd"}.get(ending, ending))
-    stem = relative.name[: len(relative.name) - len(ending)]
-    if bench.privacy.on:
-        path = bench.dest / (bench.privacy.file_stem(str(relative)) + wanted)
-    else:
-        path = bench.dest / relative.with_name(stem + wanted)
+    path = volume_place(file, bench)
+    _require_free(path, settings.overwrite)
     volume = read_volume_file(file.path)
     return _enhance_volume(volume, path, _with_spacing(settings, volume.spacing_mm), bench, progress)
 
 
+def volume_place(file: VolumeFile, bench: Bench) -> Path:
+    """Where the result of a volume file goes: the same place below DEST, under a name that tells nothing if so asked.
+
+    Detached headers (.mhd, .nhdr) become one-file volumes of their format.
+    """
+    ending = volume_ending(file.relative)
+    wanted = _ENDINGS.get(bench.settings.format, {".mhd": ".mha", ".nhdr": ".nrrd"}.get(ending, ending))
+    if bench.privacy.on:
+        return bench.dest / (bench.privacy.file_stem(str(file.relative)) + wanted)
+    return bench.dest / file.relative.with_name(file.relative.name[: -len(ending)] + wanted)
+
+
+def _require_free(path: Path, overwrite: bool) -> None:
+    if not overwrite and (path.exists() or path.is_symlink()):
+        raise UsageError(str(path), "exists already", "use --overwrite, or another DEST")
+
+
 def _enhance_volume(volume: CTVolume, path: Path, options: EnhanceOptions, bench: Bench, progress: Progress) -> Outcome:
     """Enhance a volume in memory into one file, with its report beside it."""
-    if path.exists() and not bench.settings.overwrite:
-        raise UsageError(str(path), "exists already", "use --overwrite, or another DEST")
+    page = path.with_name(f"{path.name}.html")
+    _require_free(page, bench.settings.overwrite)
     result, enhancement = bench.enhancer.enhance(volume, options, progress)
-    write_volume_file(result, path, bench.settings.overwrite)
-    facts, warnings = enhancement.facts(), enhancement.warnings()
-    outputs = [str(path.relative_to(bench.dest))]
-    if bench.settings.report:
-        sample = ReportSample(volume.grid, options.scale)
-        sample.remember(0, result.hu)
-        page = path.with_name(f"{path.name}.html")
-        warnings += write_report(page, sample, ArraySlices(volume.hu), facts)
-        outputs += [str(page.relative_to(bench.dest))] if page.is_file() else []
-    return Outcome(outputs, facts, warnings)
+    facts = _facts(enhancement, result.grid)
+    hindered = []
+    with staged_file(path, bench.settings.overwrite) as partial:
+        write_volume_file(result, partial, overwrite=True)
+        if bench.settings.report:
+            sample = ReportSample(volume.grid, options.scale)
+            sample.remember(0, result.hu)
+            hindered = write_report(page, sample, ArraySlices(volume.hu), facts)
+    outputs = [str(place.relative_to(bench.dest)) for place in (path, page) if place.exists()]
+    told = volume.provenance.get("warnings", ())
+    return Outcome(outputs, facts, enhancement.warnings(), [*told, *hindered])
+
+
+def _facts(enhancement: Enhancement, grid: VoxelGrid) -> dict[str, Any]:
+    return {"shape": list(grid.shape), "spacing_mm": [round(mm, 6) for mm in grid.spacing_mm], **enhancement.facts()}
 
 
 def write_report(page: Path, sample: ReportSample, source: SliceSource, facts: dict[str, Any]) -> list[str]:
     """Write the HTML report of a scan; what hinders it is a warning, since the scan itself is done."""
     try:
         from med_stylesr.report.enhance_report import write_enhance_report
+
+        before, after = sample.volumes(source)
+        with staged_file(page, overwrite=True) as partial:
+            write_enhance_report(partial, before, after, facts)
     except ImportError as error:
         return [f"no report was written ({error.name} is not installed: pip install 'med-stylesr[report]')"]
-    before, after = sample.volumes(source)
-    with staged_file(page, overwrite=True) as partial:
-        write_enhance_report(partial, before, after, facts)
+    except MedStyleError as error:
+        return [f"no report was written: {error}"]
+    except Exception as error:
+        return [f"no report was written ({type(error).__name__}: {error})"]
     return []
 
 
@@ -196,6 +221,8 @@ def _with_spacing(settings: EnhanceSettings, spacing_mm: tuple[float, float, flo
         return settings.options
     factors = [max(1, int(np.rint(have / want))) for have, want in zip(spacing_mm, settings.spacing_mm, strict=True)]
     if any(want > 1.5 * have for have, want in zip(spacing_mm, settings.spacing_mm, strict=True)):
-        told = " x ".join(f"{mm:.3g}" for mm in spacing_mm)
-        raise InputError(f"--spacing {settings.spacing_mm}", f"is coarser than the scan ({told} mm)", "use a finer one")
+        asked, told = (" x ".join(f"{mm:.3g}" for mm in spacing) for spacing in (settings.spacing_mm, spacing_mm))
+        raise InputError(
+            "--spacing", f"--spacing of {asked} mm is coarser than the scan's {told} mm", "use a finer one"
+        )
     return replace(settings.options, scale=(factors[0], factors[1], factors[2]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 
 from pydicom.dataset import Dataset
@@ -9,7 +10,7 @@ from pydicom.dataset import Dataset
 from med_stylesr.deid.deidentifier import Deidentifier
 from med_stylesr.deid.keys import SecretKey
 from med_stylesr.deid.profile import load_profile
-from med_stylesr.io.names import safe_component
+from med_stylesr.io.names import MAX_NAME, safe_component
 from med_stylesr.io.series import DicomSeries
 from med_stylesr.io.source import VolumeFile
 
@@ -50,24 +51,39 @@ class Privacy:
         """Folder of a patient in DEST."""
         if self._deid:
             return self._deid.patient_folder(series.headers[0])
-        return safe_component(series.patient_id, "unknown-patient")
+        name = safe_component(series.patient_id, "unknown-patient")
+        if name == series.patient_id or not series.patient_id:
+            return name
+        # Two patients must not meet in one folder because their ids look alike once made safe.
+        digest = hashlib.sha256(series.patient_id.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+        return f"{safe_component(name, 'unknown-patient', MAX_NAME - len(digest) - 1)}+{digest}"
 
     def uid(self, uid: str) -> str:
         """What stands for a UID in the output."""
         return self._deid.new_uid(uid) if self._deid else uid
 
+    def shown_name(self, item: DicomSeries | VolumeFile) -> str:
+        """How the screen names an input: always so that whoever sits there finds it."""
+        return str(item.relative) if isinstance(item, VolumeFile) else item.name
+
     def told_name(self, item: DicomSeries | VolumeFile) -> str:
         """How the manifest names an input."""
-        if isinstance(item, VolumeFile):
-            return self._deid.safe_name(str(item.relative)) if self._deid else str(item.relative)
         if not self._deid:
-            return item.name
+            return self.shown_name(item)
+        if isinstance(item, VolumeFile):
+            return self._deid.safe_name(str(item.relative))
         part = f", {self._deid.safe_name(item.part)}" if item.part else ""
         return f"series {self._deid.new_uid(item.uid)} ({len(item)} slices{part})"
 
-    def told_texts(self, texts: Sequence[str]) -> list[str]:
-        """Warnings as the manifest tells them: free text about a source may quote its headers, so it is left out."""
-        return [] if self._deid else list(texts)
+    def seal(self, identity: str) -> str:
+        """What stands for an input's content in the manifest; nobody without the key can try whether it is a known one.
+
+        Args:
+            identity: tells one input from all others.
+        """
+        if self._deid:
+            return self._deid.key.digest("manifest", identity).hex()
+        return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
 
     def file_stem(self, stem: str) -> str:
         """Name of an output file made from the name of an input file."""
