@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from monai.inferers import Inferer
 from monai.utils.type_conversion import convert_to_tensor
 from torch import nn
 
@@ -14,17 +16,18 @@ from torch import nn
 class StyleDiversity:
     """Puts `style_diversity_hu` into the trainer's metrics: how far, on average, two styles' outputs lie apart.
 
-    It is the mean absolute difference in HU over all pairs of styles on one fixed image. A value that falls towards 0
+    It is the mean absolute difference in HU over all pairs of styles on one fixed batch. A value that falls towards 0
     while training goes on means that the styles have collapsed into one.
 
     Args:
         network: the generator (usually the moving average).
-        dataset: the data set whose first item's `image` is used.
+        loader: validation loader whose first batch's `image` is used.
+        inferer: how the network runs on such a batch.
         styles: number of styles in the bank.
     """
 
-    def __init__(self, network: nn.Module, dataset: Any, styles: int) -> None:
-        self.network, self.dataset, self.styles = network, dataset, styles
+    def __init__(self, network: nn.Module, loader: Iterable[Any], inferer: Inferer, styles: int) -> None:
+        self.network, self.loader, self.inferer, self.styles = network, loader, inferer, styles
 
     def attach(self, engine: Engine) -> None:
         """Register with a trainer, before the handlers that print its metrics."""
@@ -34,12 +37,12 @@ class StyleDiversity:
         """Measure."""
         if self.styles < 2:
             return
-        item = self.dataset[0]
-        image = convert_to_tensor(item["image"], track_meta=False)[None].to(engine.state.device)
+        image = convert_to_tensor(next(iter(self.loader))["image"], track_meta=False).to(engine.state.device)
+        numbers = torch.arange(self.styles, device=image.device)
         training = self.network.training
         self.network.eval()
         with torch.no_grad():
-            made = [self.network(image, style=torch.tensor([k], device=image.device)) for k in range(self.styles)]
+            made = [self.inferer(image, self.network, style=k.expand(len(image))) for k in numbers]
         self.network.train(training)
         apart = [float((a - b).abs().mean()) for a, b in itertools.combinations(made, 2)]
         engine.state.metrics["style_diversity_hu"] = sum(apart) / len(apart)
