@@ -127,6 +127,28 @@ def test_evaluation_measures_pairs_with_the_shipped_weights(
         assert {row[0] for row in csv.reader(file)} >= {"psnr", "rmse_hu", "hu_shift"}
 
 
+@pytest.mark.parametrize("overlay", ["paired", "neighbours"])
+def test_training_on_volumes_validates_whole_scans(overlay: str, scans: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    bundle = ROOT / "bundles" / "ldct_stylesr_2d"
+    data = scans if overlay == "paired" else scans / "normal_dose"
+    run(
+        bundle,
+        [bundle / "configs" / "train.json", ROOT / "configs" / f"{overlay}.json"],
+        dataset_dir=str(data),
+        run_dir=str(tmp_path),
+        features=[8],
+        num_blocks=[1],
+        gan={},
+        validate_every=2,
+        repeat_scans=1,
+        patches_per_scan=2,
+        **{"patch_size": [16, 16], "train#trainer#max_epochs": 1},
+    )
+    with (tmp_path / "history.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert {"loss", "val_psnr", "style_diversity_hu"} <= set(row)
+
+
 def test_inference_keeps_the_field_of_view(bundle: pathlib.Path, scans: pathlib.Path, tmp_path: pathlib.Path) -> None:
     run(
         bundle,
