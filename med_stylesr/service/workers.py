@@ -110,7 +110,9 @@ def attempt(job: Job, bench: Bench, progress: Callable[[int, int], None]) -> Fin
     try:
         finished = _done(job, bench.privacy, _enhanced(job, bench, progress))
     except MedStyleError as error:
-        reason = "; ".join(part for part in (error.why, error.todo) if part)
+        # The line starts with the scan's name already; what else the error names (one file, a place) is worth telling.
+        own = error.what.endswith(job.shown) or job.shown.startswith(error.what)
+        reason = "; ".join(part for part in (error.why if own else f"{error.what}: {error.why}", error.todo) if part)
         finished = _failed(job, bench.privacy, reason)
     except MemoryError:
         reason = "not enough memory; use a smaller --scale or fewer --jobs"

@@ -1,0 +1,36 @@
+"""What a run of `enhance` left behind, for the tests of the main job."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+
+class Run:
+    """What a run left: exit status, manifest and events."""
+
+    def __init__(self, status: int, dest: Path, events: list[dict[str, Any]]) -> None:
+        self.status, self.dest, self.events = status, dest, events
+        self.manifest = json.loads((dest / "manifest.json").read_text())
+
+    def entries(self, status: str) -> list[dict[str, Any]]:
+        return [entry for entry in self.manifest["series"] if entry["status"] == status]
+
+    def event(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["event"] == kind]
+
+    @property
+    def outputs(self) -> list[Path]:
+        """Whatever the done entries name, in order."""
+        return [self.dest / place for entry in self.entries("done") for place in entry["outputs"]]
+
+
+def tree_hash(root: Path) -> dict[str, str]:
+    """Digest of every file below a folder by its relative path."""
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }

@@ -1,0 +1,62 @@
+"""Runs of `enhance` inside this process: torch and the bundle are loaded once, scans are small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service_runs import Run
+
+from med_stylesr.inference.bundle import BUNDLE_2D
+from med_stylesr.inference.enhancer import EnhanceOptions, Enhancer
+from med_stylesr.inference.strength import StrengthRequest
+from med_stylesr.service import batch
+from med_stylesr.service.settings import EnhanceSettings
+
+SETTINGS = EnhanceSettings(
+    options=EnhanceOptions(request=StrengthRequest(strength=0.0)),
+    spacing_mm=None,
+    bundle=BUNDLE_2D,
+    device="cpu",
+    format="auto",
+    deidentify=None,
+    key_file=None,
+    overwrite=False,
+    report=False,
+    threads=1,
+)
+"""Strength 0 at the scan's own scale: no network runs, so that what is tested is all there is."""
+
+
+Enhance = Callable[..., Run]
+
+
+@pytest.fixture(scope="session")
+def enhancer() -> Enhancer:
+    return Enhancer(BUNDLE_2D, "cpu")
+
+
+@pytest.fixture
+def enhance(enhancer: Enhancer, monkeypatch: pytest.MonkeyPatch) -> Enhance:
+    """`run_batch` with settings by keyword; those of `EnhanceOptions` and `StrengthRequest` may be named directly."""
+    monkeypatch.setattr(batch, "Enhancer", lambda bundle, device: enhancer)
+
+    def run(source: Path, dest: Path, *, jobs: int = 1, resume: bool = False, **changes: Any) -> Run:
+        options = SETTINGS.options
+        for name in ("scale", "style"):
+            if name in changes:
+                options = replace(options, **{name: changes.pop(name)})
+        for name in ("strength", "dose_fraction", "target_noise_hu"):
+            if name in changes:
+                options = replace(options, request=StrengthRequest(**{name: changes.pop(name)}))
+        settings = replace(SETTINGS, options=options, **changes)
+        events: list[dict[str, Any]] = []
+        manifest = batch.run_batch(
+            source, dest, settings, jobs=jobs, resume=resume, events=lambda event: events.append(dict(event))
+        )
+        return Run(batch.exit_status(manifest), dest, events)
+
+    return run
