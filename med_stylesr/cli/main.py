@@ -66,6 +66,8 @@ app.command("train")(_train.train)
 
 def run() -> None:
     """Entry point of the program: no traceback reaches a user unless `--debug` asks for it."""
+    # Idle threads sleep instead of spinning: beside a busy neighbour process, spinning costs several times the work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except MedStyleError as error:

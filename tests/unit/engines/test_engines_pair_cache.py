@@ -1,4 +1,4 @@
-"""Training pairs: the targets are what theory says they are, batches repeat, and every scale keeps the field of view."""
+"""Training pairs: targets are what theory says they are, batches repeat, every scale keeps the field of view."""
 
 from __future__ import annotations
 
