@@ -8,13 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from med_stylesr.deid.keys import load_or_create_key
-from med_stylesr.deid.profile import load_profile
-from med_stylesr.errors import InputError, UsageError
+from med_stylesr.errors import InputError, MedStyleError, UsageError
 from med_stylesr.inference.enhancer import Enhancer
 from med_stylesr.io.publish import remove_leftovers
 from med_stylesr.io.series import DicomSeries
 from med_stylesr.io.source import Inputs, VolumeFile, find_inputs
-from med_stylesr.service.jobs import Bench, volume_place
+from med_stylesr.service.jobs import Bench, options_for, volume_place
 from med_stylesr.service.manifest import FAILED, RUNNING, SKIPPED, Earlier, Entry, Manifest, read_earlier
 from med_stylesr.service.preflight import check_places
 from med_stylesr.service.privacy import Privacy
@@ -50,16 +49,15 @@ def run_batch(
         deidentify=settings.deidentify,
         key_file=settings.key_file,
     )
-    if settings.deidentify:
-        load_profile(settings.deidentify)
+    privacy = Privacy(settings.deidentify, load_or_create_key(settings.key_file) if settings.deidentify else None)
     earlier = read_earlier(dest)
-    if settings.deidentify and earlier.done and earlier.arguments.get("deidentify") != settings.deidentify:
+    if privacy.on and earlier.done and earlier.arguments.get("deidentify") != settings.deidentify:
         raise UsageError(str(dest), "holds results that were not de-identified in this way", "choose another DEST")
     enhancer = Enhancer(settings.bundle, settings.device)
     enhancer.check(settings.options)
     events({"event": "scan", "source": str(source)})
     with find_inputs(source) as inputs:
-        privacy = Privacy(settings.deidentify, load_or_create_key(settings.key_file) if settings.deidentify else None)
+        _require_some_fit(inputs, settings, enhancer)
         privacy.harvest(inputs.series)
         bench = Bench(dest, settings, enhancer, privacy)
         told = {} if privacy.on else {"source": str(source)}
@@ -74,6 +72,23 @@ def run_batch(
         _work_off(finished, manifest, events)
     events({"event": "end", "manifest": str(dest / "manifest.json")})
     return manifest
+
+
+def _require_some_fit(inputs: Inputs, settings: EnhanceSettings, enhancer: Enhancer) -> None:
+    """Refuse a target spacing that no scan can be brought to; of volume files it is not known yet.
+
+    Raises:
+        UsageError: with the reason of the last one.
+    """
+    if settings.spacing_mm is None or inputs.volumes:
+        return
+    for series in inputs.series:
+        try:
+            enhancer.check(options_for(settings, series.grid.spacing_mm))
+            return
+        except MedStyleError as error:
+            last = error
+    raise UsageError(last.what, last.why, last.todo) from last
 
 
 def _work_off(finished: Iterator[Finished], manifest: Manifest, events: Events) -> None:

@@ -79,9 +79,12 @@ def enhance_series(series: DicomSeries, bench: Bench, progress: Progress) -> Out
         UsageError: if the output exists, or an option does not fit.
     """
     settings, privacy = bench.settings, bench.privacy
-    options = _with_spacing(settings, series.grid.spacing_mm)
+    options = options_for(settings, series.grid.spacing_mm)
     patient = bench.dest / privacy.patient_folder(series)
     if settings.format in _ENDINGS:
+        if privacy.on:
+            why = "pixels are searched for burned-in text in DICOM only"
+            raise InputError(series.name, why, "use --format dicom, or `med-stylesr deidentify` first")
         stem = safe_component(privacy.file_stem(f"{series.uid} {series.part}".strip()), "series")
         path = patient / (stem + _ENDINGS[settings.format])
         _require_free(path, settings.overwrite)
@@ -128,7 +131,7 @@ def enhance_file(file: VolumeFile, bench: Bench, progress: Progress) -> Outcome:
     path = volume_place(file, bench)
     _require_free(path, settings.overwrite)
     volume = read_volume_file(file.path)
-    return _enhance_volume(volume, path, _with_spacing(settings, volume.spacing_mm), bench, progress)
+    return _enhance_volume(volume, path, options_for(settings, volume.spacing_mm), bench, progress)
 
 
 def volume_place(file: VolumeFile, bench: Bench) -> Path:
@@ -215,14 +218,16 @@ def derivation_of(enhancement: Enhancement, options: EnhanceOptions, enhancer: E
     )
 
 
-def _with_spacing(settings: EnhanceSettings, spacing_mm: tuple[float, float, float]) -> EnhanceOptions:
-    """The options, with the whole factors that come nearest to a target spacing if one was asked for."""
+def options_for(settings: EnhanceSettings, spacing_mm: tuple[float, float, float]) -> EnhanceOptions:
+    """The options, with the whole factors that come nearest to a target spacing if one was asked for.
+
+    Raises:
+        InputError: if the scan is finer than that.
+    """
     if settings.spacing_mm is None:
         return settings.options
     factors = [max(1, int(np.rint(have / want))) for have, want in zip(spacing_mm, settings.spacing_mm, strict=True)]
     if any(want > 1.5 * have for have, want in zip(spacing_mm, settings.spacing_mm, strict=True)):
         asked, told = (" x ".join(f"{mm:.3g}" for mm in spacing) for spacing in (settings.spacing_mm, spacing_mm))
-        raise InputError(
-            "--spacing", f"--spacing of {asked} mm is coarser than the scan's {told} mm", "use a finer one"
-        )
+        raise InputError(f"--spacing of {asked} mm", f"is coarser than the scan ({told} mm)", "use a finer one")
     return replace(settings.options, scale=(factors[0], factors[1], factors[2]))

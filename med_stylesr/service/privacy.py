@@ -9,7 +9,8 @@ from pydicom.dataset import Dataset
 
 from med_stylesr.deid.deidentifier import Deidentifier
 from med_stylesr.deid.keys import SecretKey
-from med_stylesr.deid.profile import load_profile
+from med_stylesr.deid.profile import Profile, load_profile
+from med_stylesr.errors import UsageError
 from med_stylesr.io.names import MAX_NAME, safe_component
 from med_stylesr.io.series import DicomSeries
 from med_stylesr.io.source import VolumeFile
@@ -23,11 +24,11 @@ class Privacy:
         key: secret for pseudonyms; needed with a profile.
 
     Raises:
-        UsageError: if there is no such profile.
+        UsageError: if there is no such profile, or it asks for more than can be done on the way.
     """
 
     def __init__(self, profile: str | None, key: SecretKey | None) -> None:
-        self._deid = Deidentifier(load_profile(profile), key) if profile and key else None
+        self._deid = Deidentifier(_fitting(profile), key) if profile and key else None
 
     @property
     def on(self) -> bool:
@@ -88,3 +89,12 @@ class Privacy:
     def file_stem(self, stem: str) -> str:
         """Name of an output file made from the name of an input file."""
         return self._deid.safe_name(stem) if self._deid else stem
+
+
+def _fitting(name: str) -> Profile:
+    """A profile that leaves pixels alone or refuses the scan: reports and volumes show pixels as they were read."""
+    profile = load_profile(name)
+    if profile.heads != "ignore" or profile.burned_in != "refuse":
+        why = "changes pixels (faces or burned-in text), which has to be done before anything is computed of them"
+        raise UsageError(f"--deidentify {name}", why, "run `med-stylesr deidentify` first, then enhance its output")
+    return profile

@@ -162,3 +162,17 @@ def test_the_manifest_does_not_let_anybody_try_guesses_of_the_source(
     prints = [{e["fingerprint"] for e in run.entries("done")} for run in runs]
     assert not prints[0] & prints[1]
     assert "a.key" not in json.dumps(runs[0].manifest)
+
+
+def test_a_profile_that_changes_pixels_is_refused_since_results_would_show_them(
+    tmp_path: Path, identified: Path, enhance: Any
+) -> None:
+    with pytest.raises(UsageError, match="med-stylesr deidentify"):
+        enhance(identified, tmp_path / "out", deidentify="share-minimal")
+
+
+def test_a_series_does_not_lose_its_search_for_burned_in_text_by_becoming_a_volume(
+    tmp_path: Path, identified: Path, enhance: Any
+) -> None:
+    run = enhance(identified, tmp_path / "out", deidentify="basic", format="nifti")
+    assert {e["kind"] for e in run.entries("done")} == {"volume"}
