@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pathlib
 import socket
-from collections.abc import Iterator
 
 import pydicom.config
 import pytest
@@ -30,8 +29,8 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Iterator[pathlib.Path]:
+def shared_data() -> pathlib.Path:
     """Folder of real CT series kept beside the checkout; tests that want it are skipped where it is absent."""
     if not SHARED_DATA.is_dir():
         pytest.skip("no shared CT data beside this checkout")
-    yield SHARED_DATA
+    return SHARED_DATA

@@ -215,12 +215,12 @@ class StyleSRGenerator(nn.Module):
                 base = upsample(bounded[:, self.centre : self.centre + 1])
         if not found:
             raise ValueError("no head of this network has that scale")
-        correction = self.lock(correction, base + correction, [2 * factor[-2], 2 * factor[-1]])
-        top, left = rows * factor[-2], columns * factor[-1]
-        outside = nearest_upsample(centre, factor)
+        outside = nearest_upsample(self._padded(centre), factor)
         inside = ((outside >= self.hu_min) & (outside <= self.hu_max)).to(correction.dtype)
-        base = torch.where(inside > 0, base[..., :top, :left], outside)
-        return base, correction[..., :top, :left] * inside
+        correction = self.lock(correction, base + correction, inside, [2 * factor[-2], 2 * factor[-1]])
+        base = torch.where(inside > 0, base, outside)
+        bottom, right = rows * factor[-2], columns * factor[-1]
+        return base[..., :bottom, :right], correction[..., :bottom, :right]
 
     def trunk(self, views: Tensor, code: Tensor) -> Tensor:
         """Features (B, features[0], …, H/2, W/2) of views of an image whose size `multiple` divides."""

@@ -62,12 +62,14 @@ class HULock(nn.Module):
         offset = inside - levels
         return (1 - torch.where(offset < 0, -offset / rise, offset / fall)).clamp(min=0.0)
 
-    def forward(self, correction: Tensor, guide: Tensor, ratio: list[int]) -> Tensor:
+    def forward(self, correction: Tensor, guide: Tensor, inside: Tensor, ratio: list[int]) -> Tensor:
         """Lock a correction.
 
         Args:
             correction: HU to be added to the image, (B, 1, H, W) or (B, 1, D, H, W).
             guide: the corrected image in HU, same shape; no gradient flows through it.
+            inside: 1 where the correction may act and 0 where the input passes through, same shape. Means are taken
+                over the former, so that clipping the correction there (noise of air below HU_MIN) moves no mean.
             ratio: voxels of `correction` per half-resolution voxel along rows and columns; H and W are multiples.
 
         Returns:
@@ -75,18 +77,19 @@ class HULock(nn.Module):
         """
         shape = correction.shape
         h, w = shape[-2], shape[-1]
-        flat = correction.reshape(-1, 1, h, w)
-        coarse = functional.avg_pool2d(flat, ratio)
+        weight = inside.reshape(-1, 1, h, w)
+        flat = correction.reshape(-1, 1, h, w) * weight
+        coarse, covered = functional.avg_pool2d(flat, ratio), functional.avg_pool2d(weight, ratio)
         member = self.memberships(self._smooth(functional.avg_pool2d(guide.detach().reshape(-1, 1, h, w), ratio)))
         shift = torch.zeros_like(coarse)
         for _ in range(self.passes):
-            shift = shift + self._local_mean(coarse - shift, member)
-        return (flat - _smooth_upsample(shift, ratio)).reshape(shape)
+            shift = shift + self._local_mean(coarse - shift * covered, member, covered)
+        return (flat - _smooth_upsample(shift, ratio) * weight).reshape(shape)
 
-    def _local_mean(self, r: Tensor, member: Tensor) -> Tensor:
+    def _local_mean(self, r: Tensor, member: Tensor, covered: Tensor) -> Tensor:
         size = [member.shape[2], member.shape[3]]
-        covered = self._cells(torch.ones_like(r))
-        mean = self._cells(member * r) / (self._cells(member) + self.floor * covered)
+        reach = self._cells(torch.ones_like(r))
+        mean = self._cells(member * r) / (self._cells(member * covered) + self.floor * reach)
         full = functional.interpolate(mean, scale_factor=float(self.cell), mode="bilinear", align_corners=False)
         return (member * full[:, :, : size[0], : size[1]]).sum(dim=1, keepdim=True)
 

@@ -28,7 +28,7 @@ def test_a_different_shift_of_every_tissue_is_taken_away() -> None:
     guide[..., 60:200, 80:220] = 40.0
     guide[..., 100:120, 100:180] = 600.0
     shift = torch.where(guide < -500, -4.0, torch.where(guide < 300, 3.0, 9.0))
-    left = lock()(shift, guide, [2, 2])
+    left = lock()(shift, guide, torch.ones_like(shift), [2, 2])
     for tissue in (guide < -500, (guide > 0) & (guide < 100), guide > 500):
         # Thin bone keeps the most: the smoothed guide sees it mixed with what is around it.
         assert left[tissue].mean().abs() < 0.15 * shift[tissue].mean().abs()
@@ -42,27 +42,39 @@ def test_tissues_stay_apart_when_the_result_is_still_noisy() -> None:
     truth[..., 100:150, 180:240] = 400.0
     noise = 90 * torch.randn_like(truth)
     correction = -noise / 3
-    left = lock()(correction, truth + noise + correction, [2, 2])
+    left = lock()(correction, truth + noise + correction, torch.ones_like(noise), [2, 2])
     for hu in (50.0, -100.0, 400.0):
         assert left[truth == hu].mean().abs() < 1.0
+
+
+def test_air_does_not_sink_when_its_lowest_noise_passes_through() -> None:
+    """Noise of air below -1024 HU is left alone; taking away the rest of the noise must not lower the mean."""
+    torch.manual_seed(0)
+    air = -1000 + 40 * torch.randn(1, 1, 256, 256)
+    inside = (air >= -1024).float()
+    correction = (-1000 - air) * inside
+    assert correction.mean() < -5, "without the lock the mean would sink"
+    left = lock()(correction, air + correction, inside, [2, 2])
+    assert left.mean().abs() < 0.2
+    assert (left[inside == 0] == 0).all()
 
 
 def test_white_noise_keeps_nearly_all_of_its_power() -> None:
     torch.manual_seed(0)
     noise = 20 * torch.randn(1, 1, 256, 256)
-    left = lock()(noise, torch.full_like(noise, 40.0), [2, 2])
+    left = lock()(noise, torch.full_like(noise, 40.0), torch.ones_like(noise), [2, 2])
     assert left.std() > 0.98 * noise.std()
     assert left.mean().abs() < 0.02
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 50, 70), (2, 1, 3, 34, 66)])
 def test_any_even_size_and_a_depth_axis_are_taken(shape: tuple[int, ...]) -> None:
-    assert lock()(torch.ones(shape), torch.zeros(shape), [2, 2]).abs().max() < 0.05
+    assert lock()(torch.ones(shape), torch.zeros(shape), torch.ones(shape), [2, 2]).abs().max() < 0.05
 
 
 def test_gradients_reach_the_correction() -> None:
     correction = torch.randn(1, 1, 32, 32, requires_grad=True)
-    lock()(correction, torch.zeros(1, 1, 32, 32), [2, 2]).square().sum().backward()
+    lock()(correction, torch.zeros(1, 1, 32, 32), torch.ones(1, 1, 32, 32), [2, 2]).square().sum().backward()
     assert correction.grad is not None
     assert correction.grad.abs().sum() > 0
 
