@@ -5,7 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import jsonschema
+
+REFERENCE: Final = Path(__file__).resolve().parents[1] / "docs" / "reference"
+MANIFEST: Final = jsonschema.Draft202012Validator(json.loads((REFERENCE / "manifest.schema.json").read_text()))
+EVENT: Final = jsonschema.Draft202012Validator(json.loads((REFERENCE / "json-events.schema.json").read_text()))
 
 
 class Run:
@@ -14,6 +20,10 @@ class Run:
     def __init__(self, status: int, dest: Path, events: list[dict[str, Any]]) -> None:
         self.status, self.dest, self.events = status, dest, events
         self.manifest = json.loads((dest / "manifest.json").read_text())
+        # Every manifest and event that any test sees is as documented.
+        MANIFEST.validate(self.manifest)
+        for event in events:
+            EVENT.validate(event)
 
     def entries(self, status: str) -> list[dict[str, Any]]:
         return [entry for entry in self.manifest["series"] if entry["status"] == status]

@@ -1,0 +1,35 @@
+"""Several scans at once give what one after the other gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from phantoms import BODY, stack, write_series
+
+
+@pytest.mark.slow
+def test_two_workers_give_the_same_results_as_none(tmp_path: Path, enhance: Any) -> None:
+    for name in "abc":
+        write_series(tmp_path / "in" / name, stack(2, shape=(32, 32)), BODY)
+    (broken,) = write_series(tmp_path / "in" / "broken", stack(1, shape=(32, 32)), BODY)
+    broken.write_bytes(broken.read_bytes()[:-700])
+    one = enhance(tmp_path / "in", tmp_path / "one", strength=1.0)
+    two = enhance(tmp_path / "in", tmp_path / "two", strength=1.0, jobs=2)
+    assert one.status == two.status == 1
+
+    def told(run: Any) -> list[Any]:
+        changing = ("seconds", "reason")
+        return [{k: v for k, v in entry.items() if k not in changing} for entry in run.manifest["series"]]
+
+    assert told(one) == told(two)
+    assert sorted(e["number"] for e in two.event("series")) == [1, 2, 3, 4]
+    assert len(two.event("done")) == 3
+    for first, second in zip(one.outputs, two.outputs, strict=True):
+        for path in first.iterdir():
+            ours, theirs = (pydicom.dcmread(folder / path.name) for folder in (first, second))
+            assert ours.SOPInstanceUID == theirs.SOPInstanceUID
+            np.testing.assert_array_equal(ours.pixel_array, theirs.pixel_array)
