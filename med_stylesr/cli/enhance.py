@@ -26,9 +26,14 @@ class Format(str, Enum):
 
 def enhance(
     source: Annotated[
-        Path, typer.Argument(help="DICOM folder, file, zip or DICOMDIR; NIfTI, NRRD or MHA; or a tree of them.")
+        Path,
+        typer.Argument(
+            metavar="SOURCE", help="DICOM folder, file, zip or DICOMDIR; NIfTI, NRRD or MHA; or a tree of them."
+        ),
     ],
-    dest: Annotated[Path, typer.Argument(help="Folder for the results; made if needed. Never inside SOURCE.")],
+    dest: Annotated[
+        Path, typer.Argument(metavar="DEST", help="Folder for the results; made if needed. Never inside SOURCE.")
+    ],
     scale: Annotated[
         tuple[int, int, int], typer.Option(metavar="Z Y X", help="Super-resolution factors: slices, rows, columns.")
     ] = (1, 1, 1),
@@ -54,7 +59,7 @@ def enhance(
     bundle: Annotated[str, typer.Option(help="Bundle folder, or the name of a shipped one.")] = "ldct_stylesr_2d",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="Scans worked on at the same time.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Skip what an earlier run has done, do the rest.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist in DEST.")] = False,
     format: Annotated[Format, typer.Option(help="Format of the results; auto keeps that of the input.")] = Format.auto,
     deidentify: Annotated[
@@ -79,10 +84,13 @@ def enhance(
     HU, geometry and headers are kept; DICOM comes out as a derived series of the same study, volumes in their own
     format. DEST gets manifest.json: what was done to every scan, and why one was not.
 
-    Examples:
-      med-stylesr enhance scans/ out/
-      med-stylesr enhance scans/ out/ --dose 0.25 --scale 1 2 2
-      med-stylesr enhance chest.nii.gz out/ --strength 0.5
+    Everything in a folder: med-stylesr enhance scans/ out/
+
+    Quarter dose, twice the rows and columns: med-stylesr enhance scans/ out/ --dose 0.25 --scale 1 2 2
+
+    Half of the correction: med-stylesr enhance chest.nii.gz out/ --strength 0.5
+
+    Go on after Ctrl-C, or do what failed or is new: med-stylesr enhance scans/ out/ --resume
 
     Exit status: 0 all done, 1 something failed and the rest was done, 2 wrong usage or nothing usable in SOURCE.
     """

@@ -125,6 +125,18 @@ def test_dicom_and_volumes_convert_to_the_format_asked_for(
     np.testing.assert_allclose(read_volume_file(dicom).affine, truth.affine, atol=1e-4)
 
 
+@pytest.mark.parametrize(("name", "result"), [("v.mhd", "v.mha"), ("v.nhdr", "v.nrrd")])
+def test_a_detached_header_becomes_one_file_of_its_format(tmp_path: Path, enhance: Any, name: str, result: str) -> None:
+    import SimpleITK
+
+    (tmp_path / "in").mkdir()
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(small_volume().hu), str(tmp_path / "in" / name))
+    run = enhance(tmp_path / "in", tmp_path / "out")
+    assert run.status == 0
+    assert [place.name for place in run.outputs] == [result]
+    np.testing.assert_array_equal(read_volume_file(run.outputs[0]).hu, small_volume().hu)
+
+
 def test_a_volume_cannot_become_dicom_and_says_so(tmp_path: Path, enhance: Any) -> None:
     write_volume_file(small_volume(), tmp_path / "v.nii.gz")
     run = enhance(tmp_path / "v.nii.gz", tmp_path / "out", format="dicom")

@@ -21,7 +21,7 @@ def inside(place: Path, root: Path) -> bool:
 
 
 @pytest.mark.parametrize(
-    "patient", ["../../x", "/etc/passwd", "..", "a\\..\\b", "P" * 64, "CON", ".hidden", "x\tz", "", "~", "名前"]
+    "patient", ["../../x", "/etc/passwd", "..", "a\\..\\b", "P" * 64, "CON", ".hidden", "x\tz", "a\0b", "", "~", "名前"]
 )
 def test_a_hostile_patient_id_stays_inside_dest(tmp_path: Path, enhance: Any, patient: str) -> None:
     pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
