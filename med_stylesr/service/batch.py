@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 
 from med_stylesr.deid.keys import load_or_create_key
@@ -91,13 +91,14 @@ def _require_some_fit(inputs: Inputs, settings: EnhanceSettings, enhancer: Enhan
     raise UsageError(last.what, last.why, last.todo) from last
 
 
-def _work_off(finished: Iterator[Finished], manifest: Manifest, events: Events) -> None:
+def _work_off(finished: Generator[Finished, None, None], manifest: Manifest, events: Events) -> None:
     try:
-        for one in finished:
-            events(one.event)
-            # A full disk fails one scan and may have room for the next; the last save decides.
-            with suppress(InputError):
-                manifest.set(one.entry)
+        with closing(finished):
+            for one in finished:
+                events(one.event)
+                # A full disk fails one scan and may have room for the next; the last save decides.
+                with suppress(InputError):
+                    manifest.set(one.entry)
     except KeyboardInterrupt:
         with suppress(InputError):
             manifest.save()

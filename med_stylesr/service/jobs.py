@@ -85,6 +85,9 @@ def enhance_series(series: DicomSeries, bench: Bench, progress: Progress) -> Out
         if privacy.on:
             why = "pixels are searched for burned-in text in DICOM only"
             raise InputError(series.name, why, "use --format dicom, or `med-stylesr deidentify` first")
+        if series.slice_origins_mm is not None:
+            why = "slices are not evenly spaced, which no volume file can say"
+            raise InputError(series.name, why, "use --format dicom")
         stem = safe_component(privacy.file_stem(f"{series.uid} {series.part}".strip()), "series")
         path = patient / (stem + _ENDINGS[settings.format])
         _require_free(path, settings.overwrite)

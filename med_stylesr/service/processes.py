@@ -29,11 +29,11 @@ def spread(
     start: Callable[..., None],
     arguments: tuple[Any, ...],
     began: Callable[[Item], None],
-) -> Iterator[tuple[Item, Result | None]]:
+) -> Generator[tuple[Item, Result | None], None, None]:
     """Do `work` on every item in worker processes; yields items with their results as they finish.
 
     No more items than workers are under way at once, so that few are in doubt when a worker dies: each of these gets
-    a worker to itself then, and what kills that one has None for its result.
+    a worker to itself then, and what kills that one has None for its result. Closing the generator stops all workers.
 
     Args:
         work: importable function of an item; what it returns must be picklable.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ class Finished:
     event: dict[str, Any]
 
 
-def one_by_one(todo: Sequence[Job], bench: Bench, events: Events) -> Iterator[Finished]:
+def one_by_one(todo: Sequence[Job], bench: Bench, events: Events) -> Generator[Finished, None, None]:
     """Do the jobs in this process, telling of every slab of slices."""
     for job in todo:
         told = {"source": job.shown, "number": job.number}
@@ -71,19 +72,23 @@ def one_by_one(todo: Sequence[Job], bench: Bench, events: Events) -> Iterator[Fi
         yield attempt(job, bench, progress)
 
 
-def in_processes(todo: Sequence[Job], bench: Bench, jobs: int, events: Events) -> Iterator[Finished]:
+def in_processes(todo: Sequence[Job], bench: Bench, jobs: int, events: Events) -> Generator[Finished, None, None]:
     """Do the jobs in worker processes; they finish in any order, and one that dies loses its own scan only."""
 
     def began(job: Job) -> None:
         events({"event": "series", "source": job.shown, "number": job.number, "total": len(todo)})
 
     arguments = (bench.dest, bench.settings, bench.privacy)
-    for job, finished in spread(_work, todo, jobs, _start, arguments, began):
-        if finished is None:
-            remove_leftovers(bench.dest)
-            reason = "its worker process died (out of memory, or a decoder fault); try it alone"
-            finished = _failed(job, bench.privacy, reason, reason)
-        yield finished
+    try:
+        with closing(spread(_work, todo, jobs, _start, arguments, began)) as results:
+            for job, finished in results:
+                if finished is None:
+                    reason = "its worker process died (out of memory, or a decoder fault); try it alone"
+                    finished = _failed(job, bench.privacy, reason, reason)
+                yield finished
+    finally:
+        # All workers have ended by now; one that was killed could not clean up.
+        remove_leftovers(bench.dest)
 
 
 _bench: Bench | None = None

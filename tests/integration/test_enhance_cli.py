@@ -92,6 +92,7 @@ def test_ctrl_c_leaves_whole_outputs_only_says_one_line_and_ends_with_130(
     assert [p.name for p in dest.rglob("*") if p.is_file()] == ["manifest.json"]
 
 
+@pytest.mark.slow
 def test_a_program_that_started_this_one_stops_it_by_closing_the_pipe(long_scan: Path, tmp_path: Path) -> None:
     dest = tmp_path / "out"
     run = started([long_scan, dest, "--strength", "1", "--stop-with-stdin"], stdin=subprocess.PIPE)

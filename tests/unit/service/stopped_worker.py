@@ -24,9 +24,15 @@ def square_or_die(number: int) -> int:
 
 def wait_for_ever(folder: str) -> int:
     here = Path(folder, f"worker-{os.getpid()}")
-    here.touch()
     try:
+        here.touch()
         time.sleep(600)
     finally:
-        here.unlink()
+        here.unlink(missing_ok=True)
     return 0
+
+
+def square_or_wait(number_or_folder: str) -> int:
+    if number_or_folder.isdigit():
+        return int(number_or_folder) ** 2
+    return wait_for_ever(number_or_folder)
