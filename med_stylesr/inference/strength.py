@@ -1,7 +1,7 @@
 """How much of the correction to apply: fixed, or solved on sample slices for a dose fraction or a noise level.
 
 A scan at dose fraction F has 1/√F times the noise of a normal-dose one, so a result that leaves √F of the scan's own
-noise amplitude has normal-dose noise of the scan's own texture. `noise.NoiseModel` says what a correction leaves.
+noise amplitude has normal-dose noise of the scan's own texture. `metrics.noise_model` says what a correction leaves.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from med_stylesr.inference.noise import NoiseModel
 from med_stylesr.inference.runtime import TorchRuntime
 from med_stylesr.inference.slices import InPlane, SliceSource
+from med_stylesr.metrics.noise_model import NoiseModel
 from med_stylesr.metrics.regions import spread_indices
 
 SAMPLE_SLICES: Final = 4

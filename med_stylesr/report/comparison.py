@@ -17,7 +17,7 @@ from med_stylesr.metrics.fidelity import CONVENTIONS, slice_fidelity
 from med_stylesr.metrics.regions import body_mask, spread_indices
 from med_stylesr.report.aligned import AlignedPair
 from med_stylesr.report.display import bytes_uri
-from med_stylesr.report.measures import PairMeasures, measure_pair, noise_or_none
+from med_stylesr.report.measures import PairMeasures, measure_pair
 from med_stylesr.report.pages import render
 from med_stylesr.volume import CTVolume
 
@@ -57,14 +57,12 @@ class Comparison:
         return AlignedPair(self.before, self.after)
 
     def figures(self) -> dict[str, str]:
-        """What was measured, in words: noise of each image, largest HU shift, texture."""
+        """What was measured, in words: noise before and after, largest HU shift, texture."""
         m = self.measures
         facts = {
             f"Noise, {self.names[0]}": _hu(m.noise_before_hu),
             f"Noise, {self.names[1]}": _hu(m.noise_after_hu),
         }
-        if self.reference is not None:
-            facts[f"Noise, {self.names[2]}"] = _hu(noise_or_none(self.reference))
         if m.worst_shift:
             facts["Largest shift of a tissue's mean"] = f"{m.worst_shift[1]:+.2f} HU ({m.worst_shift[0]})"
         if m.nps_before and m.nps_after:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from med_stylesr.metrics.bias import TissueShift, masked_shift
 from med_stylesr.metrics.hallucination import oddity_map, structure_loss
+from med_stylesr.metrics.noise_model import NoiseModel
 from med_stylesr.metrics.regions import Roi, body_mask, flat_rois, spread_indices, tissue_masks
 from med_stylesr.metrics.resolution import TransferFunction, ttf_from_skin
 from med_stylesr.metrics.texture import (
@@ -35,14 +36,18 @@ STRUCTURE_SLICES = 6
 ODD_Z = 5.0
 """Standard deviations from which a change counts as unusual."""
 
+LEAST_REMOVED: Final = 0.4
+"""Noise by what was removed, over noise by itself, below which the change is no removal of noise."""
+
 
 @dataclass(frozen=True)
 class PairMeasures:
     """Figures of a scan before and after.
 
     Attributes:
-        noise_before_hu: noise standard deviation of the input; None without soft tissue to measure in.
-        noise_after_hu: that of the result, on its own grid.
+        noise_before_hu: noise standard deviation of the input, told from anatomy by what was removed (see
+            `metrics.noise_model`); None without soft tissue to measure in.
+        noise_after_hu: that of the result, at the resolution of the input.
         shifts: HU shift a tissue class.
         rois: regions of the spectra, in the input's grid.
         nps_before: radial noise power spectrum of the input; None without flat regions.
@@ -97,8 +102,7 @@ def measure_pair(pair: AlignedPair) -> PairMeasures:
     first, second = _spectra(pair, rois)
     edges = spread_indices(before.hu.shape[0], EDGE_SLICES)
     return PairMeasures(
-        noise_or_none(before),
-        noise_or_none(pair.second),
+        *_noise(before, pair.second, x, np.where(covered, y, x)),
         masked_shift(x, np.where(covered, y, 0), masks),
         rois,
         radial_profile(first) if first else None,
@@ -109,6 +113,19 @@ def measure_pair(pair: AlignedPair) -> PairMeasures:
         _structure_loss(pair),
         *_oddities(x, np.where(covered, y, x), before.spacing_mm, chosen),
     )
+
+
+def _noise(before: CTVolume, after: CTVolume, x: NDArray[Any], y: NDArray[Any]) -> tuple[float | None, float | None]:
+    """Noise of some slices before and after.
+
+    By what was removed where noise was removed; where something else was done to the scan (nothing, noise added), that
+    tells nothing, and each scan's own estimate counts, structure included.
+    """
+    alone = noise_or_none(before)
+    model = NoiseModel.fit(x, y - x, before.spacing_mm)
+    if model is None or alone is None or model.noise_hu < LEAST_REMOVED * alone:
+        return alone, noise_or_none(after)
+    return model.noise_hu, model.left_by(y - x)(1.0)
 
 
 def noise_or_none(volume: CTVolume) -> float | None:
