@@ -47,12 +47,14 @@ def not_a_ct_image(header: Dataset) -> str | None:
     rescale_type = word(header, "RescaleType").upper()
     if rescale_type not in _HU_TYPES:
         return f"pixel values are {rescale_type}, not HU"
-    if (integer(header, "SamplesPerPixel") or 1) != 1 or not word(header, "PhotometricInterpretation").startswith(
-        "MONOCHROME"
-    ):
-        return (
-            f"a colour picture ({word(header, 'PhotometricInterpretation') or 'no PhotometricInterpretation'}), no HU"
-        )
+    return None
+
+
+def not_grey(header: Dataset) -> str | None:
+    """Why whole pixels cannot be HU (a colour picture), or None."""
+    photometric, samples = word(header, "PhotometricInterpretation"), integer(header, "SamplesPerPixel") or 1
+    if samples != 1 or (photometric and not photometric.startswith("MONOCHROME")):
+        return f"a colour picture ({photometric or f'{samples} samples a pixel'}), no HU"
     return None
 
 
@@ -66,6 +68,8 @@ def broken_pixels(header: Dataset) -> str | None:
         return f"BitsAllocated {allocated}, BitsStored {stored}, HighBit {high} do not fit together"
     if integer(header, "PixelRepresentation") not in (0, 1):
         return "PixelRepresentation is missing or neither 0 nor 1"
+    if not word(header, "PhotometricInterpretation"):
+        return "PhotometricInterpretation is missing"
     slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
     if slope is None or intercept is None or not (1e-6 < abs(slope) < 1e4 and abs(intercept) < 1e6):
         return "RescaleSlope or RescaleIntercept is missing or absurd, so HU are unknown"

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from med_stylesr.errors import InputError
 from med_stylesr.io.attributes import integer, number, numbers, word, words
 from med_stylesr.io.codestream import LOSSY_METHODS
-from med_stylesr.io.ct_slice import MULTIFRAME, broken_geometry, broken_pixels, not_a_ct_image
+from med_stylesr.io.ct_slice import MULTIFRAME, broken_geometry, broken_pixels, not_a_ct_image, not_grey
 from med_stylesr.io.header import HeaderFile
 from med_stylesr.io.multiframe import frame_headers
 from med_stylesr.io.phases import Phase, Slice, separate
@@ -70,6 +70,10 @@ def _checked_slices(file: HeaderFile) -> tuple[list[Slice], Skipped | None]:
         return [], Skipped(name, reason)
     if file.pixel_offset is None:
         return [], Skipped(name, "has no pixel data (cut off?); copy or export it again", problem=True)
+    # Only of a file with pixels: one that is cut may end inside PhotometricInterpretation.
+    reason = not_grey(file.header)
+    if reason:
+        return [], Skipped(name, reason)
     headers = frame_headers(file.header) if word(file.header, "SOPClassUID") in MULTIFRAME else [file.header]
     if len(headers) == 1 and (integer(file.header, "NumberOfFrames") or 1) > 1:
         return [], Skipped(name, "several frames in a single-frame CT image; export it again", problem=True)

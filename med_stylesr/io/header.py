@@ -86,13 +86,13 @@ def read_header(path: Path) -> HeaderFile:
             depth = _depth(header)
     except InputError:
         raise
-    except OSError as error:
-        why = f"cannot be read ({error.strerror or error})"
-        raise InputError(name, why, "check the disk and the permissions") from error
     except RecursionError as error:
         raise InputError(name, "its sequences are nested too deeply", "do not trust this file") from error
     except Exception as error:
-        # pydicom raises whatever its parser stumbles over in a damaged file.
+        if isinstance(error, OSError) and error.errno is not None:
+            why = f"cannot be read ({error.strerror})"
+            raise InputError(name, why, "check the disk and the permissions") from error
+        # pydicom raises whatever its parser stumbles over in a damaged file, OSError without a number included.
         raise InputError(
             name, f"is no readable DICOM file ({type(error).__name__}: {error})", "export it again"
         ) from error

@@ -77,7 +77,7 @@ BROKEN_HEADERS: dict[str, tuple[Callable[[Dataset], None], str]] = {
     "NaN intercept": (_raw(0x00281052, "DS", b"nan "), "HU are unknown"),
     "colour": (_set(SamplesPerPixel=3, PhotometricInterpretation="RGB"), "colour picture"),
     "palette": (_set(PhotometricInterpretation="PALETTE COLOR"), "colour picture"),
-    "no photometric interpretation": (_set(PhotometricInterpretation=None), "colour picture"),
+    "no photometric interpretation": (_set(PhotometricInterpretation=None), "PhotometricInterpretation is missing"),
     "no pixel data": (_set(PixelData=None), "no pixel data"),
     "several frames in one CT image": (_set(NumberOfFrames="3"), "several frames"),
     "no series": (_set(SeriesInstanceUID=None), "SeriesInstanceUID"),
@@ -127,6 +127,19 @@ def test_a_value_of_another_length_than_its_type_is_refused(tmp_path: Path) -> N
     rows = b"\x28\x00\x10\x00US"
     path.write_bytes(path.read_bytes().replace(rows + b"\x02\x00", rows + b"\x03\x00\x01"))
     assert "Rows x Columns" in _refusal(path)
+
+
+def test_a_file_cut_anywhere_in_its_header_is_told_as_damaged(tmp_path: Path) -> None:
+    write_series(tmp_path / "s" / "good", SPEC, BODY)
+    path = _write(tmp_path / "s" / "bad", lambda _: None)
+    whole = path.read_bytes()
+    modality, pixels = whole.index(b"\x08\x00\x60\x00CS"), whole.rindex(b"\xe0\x7f\x10\x00")
+    for length in range(modality, pixels, 7):
+        path.write_bytes(whole[:length])
+        with find_inputs(tmp_path / "s") as inputs:
+            (skipped,) = inputs.skipped
+        assert skipped.problem, (length, skipped.reason)
+        assert "export it again" in skipped.reason, (length, skipped.reason)
 
 
 def test_truncated_pixels_are_refused(tmp_path: Path) -> None:
