@@ -186,7 +186,9 @@ class Enhancer:
         code = through.style_code(options.style, SMOOTH, plan.towards_smooth)
         stage = ThroughPlane(source, through, code, plan.strength, sz, SLAB)
         if (sy, sx) != (1, 1):
-            stage = InPlane(stage, in_plane, in_plane.style_code(AS_IS, AS_IS, 0.0), 1.0, (sy, sx))
+            # The first stage has chosen the noise; the second refines, unless nothing is to be changed at all.
+            share = 1.0 if plan.strength > 0 else 0.0
+            stage = InPlane(stage, in_plane, in_plane.style_code(AS_IS, AS_IS, 0.0), share, (sy, sx))
         return Enhancement(source, stage, plan, options, spacing_mm, [flat, deep])
 
     def enhance(

@@ -22,7 +22,10 @@ class StyleSRGenerator(nn.Module):
 
         pred = U(x) + strength · L(R(x, style)),
 
-    with U the cubic interpolation of the centre slice (the identity at scale 1), R the network and L the HU lock.
+    with U the cubic interpolation of the centre slice (the identity at scale 1), R the network and L the HU lock. In
+    plane, both terms are corrected by one step of back-projection, U(term of scale 1 − block mean of the term), so that
+    the super-resolved image averages to the one at scale 1 (Irani & Peleg 1991, doi:10.1016/1049-9652(91)90045-L); this
+    needs a head of scale 1.
     Voxels of the input outside [HU_MIN, HU_MAX] (padding, metal) pass through untouched.
 
     Args:
@@ -90,6 +93,8 @@ class StyleSRGenerator(nn.Module):
         self.style_names = tuple(styles)
         self.style_dim = style_dim
         self.scales = [[int(s) for s in one] for one in [scale, *extra_scales]]
+        self.scales_unit = [1] * spatial_dims
+        self.has_unit_head = self.scales_unit in self.scales
         # In-plane size that the down-sampling levels divide evenly.
         self.multiple = 2 ** len(features)
         self.unshuffle = [1] * (spatial_dims - 2) + [2, 2]
@@ -203,24 +208,40 @@ class StyleSRGenerator(nn.Module):
         rows, columns = image.shape[-2], image.shape[-1]
         bounded = self._padded(image.clamp(self.hu_min, self.hu_max))
         maps = self.trunk(self._views(bounded), self._code(style, image.shape[0]))
+        known, padded = bounded[:, self.centre : self.centre + 1], self._padded(centre)
+        base, correction, inside = self._head(maps, known, padded, factor)
+        if self.has_unit_head and self.spatial_dims == 2 and factor != self.scales_unit:
+            # Averaged back, the result must be that of scale 1: interpolation blurs thin bone by several HU otherwise.
+            _, plain, _ = self._head(maps, known, padded, self.scales_unit)
+            base = base + self._interpolated(known - functional.avg_pool2d(base, factor), factor)
+            correction = correction + self._interpolated(plain - functional.avg_pool2d(correction, factor), factor)
+        base = torch.where(inside > 0, base, nearest_upsample(padded, factor))
+        bottom, right = rows * factor[-2], columns * factor[-1]
+        return base[..., :bottom, :right], (correction * inside)[..., :bottom, :right]
 
-        base = torch.zeros_like(centre)
-        correction = torch.zeros_like(centre)
+    def _head(self, maps: Tensor, known: Tensor, padded: Tensor, factor: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Interpolated input, locked correction, and where the correction may act, of one output head."""
+        correction = torch.zeros_like(known)
         found = False
-        for i, (tail, upsample) in enumerate(zip(self.tails, self.bases, strict=True)):
+        for i, tail in enumerate(self.tails):
             if self.scales[i] == factor:
                 found = True
                 step = [factor[k] * self.unshuffle[k] for k in range(len(factor))]
                 correction = channels_to_space(tail(maps).float(), step) * self.residual_hu
-                base = upsample(bounded[:, self.centre : self.centre + 1])
         if not found:
             raise ValueError("no head of this network has that scale")
-        outside = nearest_upsample(self._padded(centre), factor)
+        base = self._interpolated(known, factor)
+        outside = nearest_upsample(padded, factor)
         inside = ((outside >= self.hu_min) & (outside <= self.hu_max)).to(correction.dtype)
-        correction = self.lock(correction, base + correction, inside, [2 * factor[-2], 2 * factor[-1]])
-        base = torch.where(inside > 0, base, outside)
-        bottom, right = rows * factor[-2], columns * factor[-1]
-        return base[..., :bottom, :right], correction[..., :bottom, :right]
+        return base, self.lock(correction, base + correction, inside, [2 * factor[-2], 2 * factor[-1]]), inside
+
+    def _interpolated(self, x: Tensor, factor: list[int]) -> Tensor:
+        """Cubic interpolation to the grid of a head."""
+        result = x
+        for i, upsample in enumerate(self.bases):
+            if self.scales[i] == factor:
+                result = upsample(x)
+        return result
 
     def trunk(self, views: Tensor, code: Tensor) -> Tensor:
         """Features (B, features[0], …, H/2, W/2) of views of an image whose size `multiple` divides."""

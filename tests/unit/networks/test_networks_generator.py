@@ -83,6 +83,19 @@ def test_padding_and_metal_pass_through_untouched(scale: tuple[int, int]) -> Non
     assert (out[..., 20 * s : 21 * s, 20 * s : 21 * s] == 9000).all()
 
 
+@pytest.mark.parametrize("strength", [0.0, 0.6, 1.0])
+@torch.no_grad()
+def test_super_resolved_image_averages_to_the_one_at_scale_one(strength: float) -> None:
+    """Thin bone on soft tissue: interpolation alone would lose much of its height."""
+    net, x = wild(extra_scales=[(2, 2)]), scan(1, 3, 64, 64)
+    x[..., 20:24, :] += 600
+    s = torch.tensor(strength)
+    plain, fine = net(x, strength=s), net(x, strength=s, scale=[2, 2])
+    blurred = nn.functional.avg_pool2d(net.bases[1](x[:, 1:2]), 2)
+    lost = (nn.functional.avg_pool2d(fine, 2) - plain)[..., 20:24, :].mean()
+    assert lost.abs() < 0.35 * (blurred - x[:, 1:2])[..., 20:24, :].mean().abs()
+
+
 @torch.no_grad()
 def test_lock_keeps_the_mean_of_each_tissue_whatever_the_network_says() -> None:
     net, x = wild(), scan(1, 3, 256, 256)
