@@ -195,8 +195,9 @@ def _count(value: object) -> int:
 
 
 def _ds(value: float) -> str:
-    """Decimal string of at most 16 characters, as exact as fits."""
-    return format_number_as_ds(float(value) + 0.0)
+    """Decimal string of at most 16 characters, as exact as fits, without zeros that only fill it."""
+    told = format_number_as_ds(float(value) + 0.0)
+    return told.rstrip("0").rstrip(".") if "." in told and "e" not in told.lower() else told
 
 
 def _is_uid(value: str) -> bool:

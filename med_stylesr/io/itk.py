@@ -17,6 +17,7 @@ from med_stylesr.volume import CTVolume
 
 _BYTES: Final = {"8": 1, "16": 2, "32": 4, "64": 8}
 _DATA_FILE: Final = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+?)\s*$", re.IGNORECASE | re.MULTILINE)
+_SPACE: Final = re.compile(rb"^space:", re.MULTILINE)
 _HEADER_BYTES: Final = 1 << 16
 
 
@@ -51,7 +52,8 @@ def read_itk(path: Path) -> CTVolume:
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()
-    return volume_of(name, rescaled(stored, 1.0, 0.0), affine, {"format": path.suffix.lstrip("."), "warnings": []})
+    provenance = {"format": path.suffix.lstrip("."), "warnings": _assumed(path)}
+    return volume_of(name, rescaled(stored, 1.0, 0.0), affine, provenance)
 
 
 def write_itk(volume: CTVolume, path: Path) -> None:
@@ -67,6 +69,15 @@ def write_itk(volume: CTVolume, path: Path) -> None:
     except RuntimeError as error:
         last = str(error).strip().splitlines()[-1]
         raise InputError(str(path), f"cannot be written ({last})", "make room or check the permissions") from error
+
+
+def _assumed(path: Path) -> list[str]:
+    """What a header leaves open, and what SimpleITK takes it for without a word."""
+    with path.open("rb") as file:
+        start = file.read(_HEADER_BYTES)
+    if not start.startswith(b"NRRD") or _SPACE.search(start.partition(b"\n\n")[0]):
+        return []
+    return ["the header names no space: position and orientation are assumed to be LPS, missing spacings to be 1 mm"]
 
 
 def _data_file(path: Path) -> Path | None:

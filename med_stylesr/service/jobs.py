@@ -32,7 +32,8 @@ from med_stylesr.volume import CTVolume
 SERIES_NUMBER_OFFSET: Final = 9000
 """Added to SeriesNumber: derived series sort behind the originals of a study."""
 _ENDINGS: Final = {"nifti": ".nii.gz", "nrrd": ".nrrd"}
-_CONTEXT: Final = 4
+_CONTEXT: Final = 16
+"""Decoded slices kept behind: the halo of a slab is read again for the next one."""
 
 Progress = Callable[[int, int], None]
 
@@ -203,7 +204,7 @@ def derivation_of(enhancement: Enhancement, options: EnhanceOptions, enhancer: E
     scaled = options.scale != (1, 1, 1)
     through = options.scale[0] > 1
     return Derivation(
-        summary="Normal-dose style from low-dose CT by a neural network, research use only",
+        summary="Normal-dose style from low-dose CT by a neural network (research use only)",
         tool="med-stylesr",
         tool_version=__version__,
         codes=(SMOOTHING, SPATIAL_RESAMPLING) if scaled else (SMOOTHING,),

@@ -131,7 +131,8 @@ def test_outer_edges_of_the_field_of_view_stay(tmp_path: Path) -> None:
     for corner in np.ndindex(2, 2, 2):
         edges = [np.array(corner) * np.array(s.grid.shape[::-1]) - 0.5 for s in (series, derived)]
         assert np.abs(series.grid.positions(edges[0]) - derived.grid.positions(edges[1])).max() < 1e-3
-    assert float(out[0].SliceThickness) == pytest.approx(1.5)
+    assert str(out[0].SliceThickness) == "1.5"
+    assert [str(mm) for mm in out[0].PixelSpacing] == [f"{mm / 2:g}" for mm in series.grid.spacing_mm[1:]]
     assert float(out[0].SpacingBetweenSlices) == pytest.approx(series.grid.plane_distance_mm / 2, abs=1e-4)
 
 

@@ -39,6 +39,16 @@ def test_values_type_and_sheared_places_survive(tmp_path: Path, ending: str, dty
     assert np.abs(again.affine - volume.affine).max() < 1e-4
 
 
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
+def test_an_nrrd_that_names_no_space_says_what_is_assumed(tmp_path: Path, newline: bytes) -> None:
+    lines = [b"NRRD0004", b"type: short", b"dimension: 3", b"sizes: 4 4 2", b"endian: little", b"encoding: raw"]
+    (tmp_path / "a.nrrd").write_bytes(newline.join([*lines, b"", b""]) + bytes(2 * 4 * 4 * 2))
+    (warning,) = read_volume_file(tmp_path / "a.nrrd").provenance["warnings"]
+    assert "names no space" in warning
+    write_volume_file(_volume(np.int16), tmp_path / "b.nrrd")
+    assert read_volume_file(tmp_path / "b.nrrd").provenance["warnings"] == []
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     angles=st.tuples(*[st.floats(-180, 180)] * 3),

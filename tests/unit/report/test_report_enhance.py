@@ -116,6 +116,15 @@ def test_super_resolved_and_empty_scans_get_a_report(chest, tmp_path):
     assert "unknown" in (tmp_path / "air.html").read_text(encoding="utf-8")
 
 
+def test_one_slice_has_shifts_without_a_standard_error(chest, tmp_path):
+    _, low, half = chest
+    one, other = (CTVolume(v.hu[2:3], v.affine) for v in (low, half))
+    write_enhance_report(tmp_path / "one.html", one, other, {})
+    page = (tmp_path / "one.html").read_text(encoding="utf-8")
+    assert "Shift ± standard error" in page
+    assert "± nan" not in page
+
+
 def test_viewer_data_keep_to_their_size_and_number(chest):
     _, low, half = chest
     pair = AlignedPair(low, half)
