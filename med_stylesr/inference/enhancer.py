@@ -183,8 +183,11 @@ class Enhancer:
             stage: SliceSource = InPlane(source, in_plane, code, plan.strength, (sy, sx))
             return Enhancement(source, stage, plan, options, spacing_mm, [flat])
         deep, through = self._ready(3)
+        plain = InPlane(
+            source, in_plane, in_plane.style_code(options.style, SMOOTH, plan.towards_smooth), plan.strength, (1, 1)
+        )
         code = through.style_code(options.style, SMOOTH, plan.towards_smooth)
-        stage = ThroughPlane(source, through, code, plan.strength, sz, SLAB)
+        stage = ThroughPlane(source, plain, through, code, plan.strength, sz, SLAB)
         if (sy, sx) != (1, 1):
             # The first stage has chosen the noise; the second refines, unless nothing is to be changed at all.
             share = 1.0 if plan.strength > 0 else 0.0

@@ -7,7 +7,7 @@ length runs in bounded memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from med_stylesr.inference.runtime import TorchRuntime
+from med_stylesr.networks.upsample import CubicUpsample
 
 Hu = NDArray[np.float32]
+CUBIC_REACH: Final = 2
+"""Slices on either side that cubic interpolation between slices looks at."""
 
 
 class SliceSource(Protocol):
@@ -116,8 +119,12 @@ class InPlane:
 class ThroughPlane:
     """Slices super-resolved through plane by a 3D network, a slab with its halo at a time.
 
+    The thin slices are made to average to the thick ones that `plain` gives, by one step of back-projection: that
+    carries over its noise level and its locked HU, which interpolation between slices would lose in bone.
+
     Args:
         source: where slices come from.
+        plain: the same slices enhanced at their own spacing.
         runtime: runs the network.
         code: style code (1, style_dim).
         strength: 0 … 1.
@@ -126,12 +133,20 @@ class ThroughPlane:
     """
 
     def __init__(
-        self, source: SliceSource, runtime: TorchRuntime, code: Tensor, strength: float, factor: int, slab: int
+        self,
+        source: SliceSource,
+        plain: SliceSource,
+        runtime: TorchRuntime,
+        code: Tensor,
+        strength: float,
+        factor: int,
+        slab: int,
     ) -> None:
         slices, rows, columns = source.shape
         self.shape: tuple[int, int, int] = (slices * factor, rows, columns)
-        self._source, self._runtime, self._code = source, runtime, code
+        self._source, self._plain, self._runtime, self._code = source, plain, runtime, code
         self._strength, self._factor, self._slab = strength, factor, slab
+        self._between = CubicUpsample((factor, 1, 1))
         self._done: dict[int, Hu] = {}
 
     def read(self, start: int, stop: int) -> Hu:
@@ -147,10 +162,16 @@ class ThroughPlane:
         return joined[start - first * length : stop - first * length]
 
     def _run(self, number: int) -> Hu:
-        total, halo = self._source.shape[0], self._runtime.network.depth_reach
+        total, reach, factor = self._source.shape[0], self._runtime.network.depth_reach, self._factor
         start, stop = number * self._slab, min((number + 1) * self._slab, total)
-        low, high = max(start - halo, 0), min(stop + halo, total)
+        # Slices whose average counts for those that are kept: the cubic interpolation reaches two.
+        near, far = max(start - CUBIC_REACH, 0), min(stop + CUBIC_REACH, total)
+        low, high = max(near - reach, 0), min(far + reach, total)
         slab = torch.from_numpy(self._source.read(low, high))[None, None]
-        base, correction = self._runtime.run(slab, self._code, [self._factor, 1, 1])
-        kept = slice((start - low) * self._factor, (stop - low) * self._factor)
-        return (base + self._strength * correction)[0, 0, kept].numpy()
+        base, correction = self._runtime.run(slab, self._code, [factor, 1, 1])
+        thin = (base + self._strength * correction)[:, :, (near - low) * factor : (far - low) * factor]
+        thick = torch.from_numpy(self._plain.read(near, far))[None, None]
+        average = thin.reshape(1, 1, far - near, factor, *thin.shape[3:]).mean(dim=3)
+        # Padding and metal pass through both, so that the difference is zero there.
+        thin = thin + self._between(thick - average)
+        return np.asarray(thin[0, 0, (start - near) * factor : (stop - near) * factor].numpy(), dtype=np.float32)
