@@ -154,4 +154,5 @@ def _interrupt(signum: int, frame: object) -> None:
 def _stop_when_stdin_closes() -> None:
     while sys.stdin is not None and sys.stdin.buffer.read(4096):
         pass
-    os.kill(os.getpid(), signal.SIGINT)
+    # Not SIGINT: a program started in the background may have been told to ignore that one.
+    signal.raise_signal(signal.SIGTERM)
