@@ -79,7 +79,7 @@ def row(scan: CachedScan, runtime: TorchRuntime) -> str:
         result = base + correction
         shifts = tissue_shift(np.stack(inputs), result, scan.spacing_mm, reference=np.stack(labels))
         worst = max(shifts.items(), key=lambda item: abs(item[1].shift_hu))
-        told.append(f"**{psnr(list(result), labels):.2f}** ({worst[1].shift_hu:+.2f} {worst[0]})")
+        told.append(f"{psnr(list(result), labels):.2f} ({worst[1].shift_hu:+.2f} {worst[0]})")
     return f"| {scan.name} | {' | '.join(told)} |"
 
 
@@ -100,7 +100,7 @@ def main() -> None:
         f"PSNR in dB, RED-CNN convention (−160 … 240 HU), simulated dose fraction {DOSE}, against the scan as it is;",
         "two slices a scan, none seen in training. Each filter with the parameter that is best on that very scan. In",
         "brackets: largest shift of a tissue's mean HU, result minus input. `normal-dose` is meant to keep noise and",
-        "so cannot reach the PSNR of `smooth`. Simulated noise is not real low-dose noise: see the model card.",
+        "so seldom reaches the PSNR of `smooth`. Simulated noise is not real low-dose noise: see the model card.",
         "",
         "| scan | input | Gaussian | bilateral | NLM | `smooth` | `normal-dose` |",
         "|---|---|---|---|---|---|---|",

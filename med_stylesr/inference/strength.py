@@ -50,7 +50,8 @@ class StrengthPlan:
         noise_before_hu: noise of the input in soft tissue; None if it cannot be measured.
         noise_after_hu: noise expected in the result.
         dose_fraction: what the solution aims at: as given, or estimated as the share of noise variance that stays.
-        basis: what decided: "given strength", "given dose", "given noise", or "estimated by the network".
+        basis: what decided: "given strength", "given dose", "given noise", "estimated by the network", or
+            "noise not measurable" (then automatic strength is 1).
         warnings: what did not work out as asked.
     """
 
@@ -100,7 +101,8 @@ def plan_strength(
         fixed = 1.0 if request.strength is None else request.strength
         warning = f"no flat tissue to measure noise in; strength {fixed:g} used as it is"
         asked = (warning,) if request.strength is None else ()
-        return StrengthPlan(fixed, 0.0, None, None, request.dose_fraction, "given strength", asked)
+        basis = "given strength" if request.strength is not None else "noise not measurable"
+        return StrengthPlan(fixed, 0.0, None, None, request.dose_fraction, basis, asked)
     left = model.left_by(removed if style == smoothest else terms(0.0)[1])
     before, after = model.noise_hu, left(1.0)
     if request.strength is not None:

@@ -100,3 +100,4 @@ def test_a_scan_without_soft_tissue_is_done_all_the_same() -> None:
     made = plan_strength(air, Halver(), "normal-dose", StrengthRequest(), SPACING)
     assert made.strength == 1
     assert "no flat tissue" in made.warnings[0]
+    assert made.basis == "noise not measurable"
