@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from med_stylesr.errors import UsageError
+
 
 def demo(
     dest: Annotated[Path, typer.Argument(help="Folder for the results.")] = Path("demo_out"),
@@ -21,8 +23,12 @@ def demo(
     Example:
       med-stylesr demo demo_out
     """
+    from importlib.util import find_spec
+
     from med_stylesr.cli.progress import reporter
 
+    if not all(find_spec(name) for name in ("matplotlib", "jinja2", "skimage")):
+        raise UsageError("demo", "its pictures need the extra `report`", "pip install 'med-stylesr[report]'")
     with reporter(as_json) as events:
         from med_stylesr.inference.bundle import BUNDLE_2D
         from med_stylesr.inference.enhancer import EnhanceOptions

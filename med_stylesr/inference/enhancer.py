@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -68,7 +68,7 @@ class Enhancement:
         self._checked: dict[int, NDArray[np.float32]] = {}
         self._to_check = set(spread_indices(source.shape[0], 12))
 
-    def slabs(self) -> Any:
+    def slabs(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yield (first slice, HU float32 (n, rows, columns)) from the first to the last slice."""
         step = SLAB * self._options.scale[0]
         for start in range(0, self.shape[0], step):
@@ -171,8 +171,11 @@ class Enhancer:
 
         Raises:
             UsageError: see `check`.
+            InputError: if slices are to be added to a single one.
         """
         self.check(options)
+        if options.scale[0] > 1 and source.shape[0] < 2:
+            raise InputError("one slice", "has no neighbour to add slices towards", "use --scale 1 Y X")
         (flat, in_plane), (sz, sy, sx) = self._ready(2), options.scale
         if options.request.strength == 0 and options.scale == (1, 1, 1):
             plan = StrengthPlan(0.0, 0.0, None, None, options.request.dose_fraction, "given strength")
@@ -205,11 +208,11 @@ class Enhancer:
             progress: called with slices done and slices in all.
 
         Returns:
-            The result, int16 HU, and the enhancement with its facts.
+            The result, HU of the input's type, and the enhancement with its facts.
 
         Raises:
             UsageError: see `check`.
-            InputError: if slices are to be added to a scan that is not evenly spaced.
+            InputError: if slices are to be added to a single one, or to a scan that is not evenly spaced.
         """
         if options.scale[0] > 1:
             require_even_slices(volume.evenly_spaced, "volume")

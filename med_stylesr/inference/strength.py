@@ -120,7 +120,7 @@ def plan_strength(
     share = float(np.interp(-target, -levels, steps))
     reached = float(np.interp(share, steps, levels))
     warnings: tuple[str, ...] = ()
-    if target < 0.98 * levels[-1]:
+    if target < 0.95 * levels[-1]:
         warnings = (
             f"noise of {target:.1f} HU cannot be reached; the smoothest this bundle leaves is {reached:.1f} HU",
         )

@@ -1,0 +1,67 @@
+"""The one public entry, with the shipped weights: what it refuses, and what it says of its work."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from med_stylesr.errors import InputError, UsageError
+from med_stylesr.inference.enhancer import EnhanceOptions, Enhancer
+from med_stylesr.inference.strength import StrengthRequest
+from med_stylesr.volume import CTVolume
+
+
+@pytest.fixture(scope="module")
+def enhancer() -> Enhancer:
+    return Enhancer(device="cpu")
+
+
+def scan(slices: int) -> CTVolume:
+    hu = np.random.default_rng(0).normal(40, 25, (slices, 96, 96)).round().astype(np.int16)
+    return CTVolume(hu, np.diag([0.8, 0.8, 2.5, 1.0]))
+
+
+def test_strength_zero_gives_the_same_values_and_type(enhancer: Enhancer) -> None:
+    volume = scan(3)
+    result, _ = enhancer.enhance(volume, EnhanceOptions(request=StrengthRequest(strength=0.0)))
+    assert result.hu.dtype == np.int16
+    assert (result.hu == volume.hu).all()
+    assert (result.affine == volume.affine).all()
+
+
+def test_noise_goes_down_to_what_was_asked_and_the_mean_stays(enhancer: Enhancer) -> None:
+    volume = scan(5)
+    result, done = enhancer.enhance(volume, EnhanceOptions(request=StrengthRequest(dose_fraction=0.5)))
+    assert result.hu.std() == pytest.approx(np.sqrt(0.5) * volume.hu.std(), rel=0.12)
+    assert abs(result.hu.mean() - volume.hu.mean()) < 0.3
+    assert done.facts()["basis"] == "given dose"
+
+
+def test_super_resolution_keeps_the_field_of_view_in_every_direction(enhancer: Enhancer) -> None:
+    volume = scan(3)
+    result, _ = enhancer.enhance(volume, EnhanceOptions(scale=(2, 2, 2)))
+    assert result.hu.shape == (6, 192, 192)
+    for corner in ((-0.5, -0.5, -0.5), (95.5, 95.5, 2.5)):
+        fine = tuple(2 * c + 0.5 for c in corner)
+        np.testing.assert_allclose(result.grid.positions(fine), volume.grid.positions(corner), atol=1e-9)
+
+
+def test_one_slice_gets_no_neighbours_invented(enhancer: Enhancer) -> None:
+    with pytest.raises(InputError, match="no neighbour"):
+        enhancer.enhance(scan(1), EnhanceOptions(scale=(2, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (EnhanceOptions(style="vivid"), "normal-dose"),
+        (EnhanceOptions(scale=(1, 7, 7)), "offers"),
+        (EnhanceOptions(request=StrengthRequest(strength=1.5)), "between 0 and 1"),
+        (EnhanceOptions(request=StrengthRequest(dose_fraction=0.0)), "fraction"),
+    ],
+)
+def test_impossible_options_are_refused_with_what_is_possible(
+    enhancer: Enhancer, options: EnhanceOptions, told: str
+) -> None:
+    with pytest.raises(UsageError, match=told):
+        enhancer.check(options)
