@@ -99,22 +99,23 @@ def enhance(
         threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
     request = _strength(strength, dose, target_noise)
 
-    from med_stylesr.service.preflight import check_numbers, check_places
+    from med_stylesr.inference.request import EnhanceOptions, StrengthRequest, check_scale
+    from med_stylesr.service.preflight import check_places
 
     # Before torch is imported: a slip of the keyboard should not wait for it.
-    check_numbers(scale, spacing, *request)
+    check_scale(scale, spacing)
+    asked = StrengthRequest(*request)
+    asked.check()
     check_places(source, dest, resume=resume, overwrite=overwrite, deidentify=deidentify, key_file=key_file)
 
     from med_stylesr.cli.progress import reporter
 
     with reporter(as_json) as events:
-        from med_stylesr.inference.enhancer import EnhanceOptions
-        from med_stylesr.inference.strength import StrengthRequest
         from med_stylesr.service.batch import exit_status, run_batch
         from med_stylesr.service.settings import EnhanceSettings
 
         settings = EnhanceSettings(
-            options=EnhanceOptions(scale=scale, style=style, request=StrengthRequest(*request)),
+            options=EnhanceOptions(scale=scale, style=style, request=asked),
             spacing_mm=spacing,
             bundle=bundle,
             device=device,

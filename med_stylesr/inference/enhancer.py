@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from med_stylesr.errors import InputError, UsageError
+from med_stylesr.errors import InputError
 from med_stylesr.geometry import VoxelGrid
 from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_3D, LoadedBundle, load_bundle
+from med_stylesr.inference.request import DEFAULT_STYLE, EnhanceOptions, Offer
 from med_stylesr.inference.runtime import TorchRuntime, pick_device
 from med_stylesr.inference.slices import ArraySlices, InPlane, SliceSource, ThroughPlane
-from med_stylesr.inference.strength import SMOOTH, StrengthPlan, StrengthRequest, plan_strength
+from med_stylesr.inference.strength import SMOOTH, StrengthPlan, plan_strength
 from med_stylesr.metrics.bias import BIAS_LIMIT_HU, tissue_shift
 from med_stylesr.metrics.regions import spread_indices
 from med_stylesr.volume import CTVolume
 
-DEFAULT_STYLE: Final = "normal-dose"
 AS_IS: Final = "as-is"
 """Style that super-resolves and keeps the noise: for the second of two stages, the first has chosen the noise."""
 SLAB: Final = 8
 """Slices read, run and handed on at once."""
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class EnhanceOptions:
-    """What to do with a scan.
-
-    Attributes:
-        scale: super-resolution factors (slice, row, column).
-        style: name of a style of the bundle.
-        request: strength, or what automatic strength aims at.
-    """
-
-    scale: tuple[int, int, int] = (1, 1, 1)
-    style: str = DEFAULT_STYLE
-    request: StrengthRequest = field(default_factory=StrengthRequest)
 
 
 class Enhancement:
@@ -147,19 +131,22 @@ class Enhancer:
         Raises:
             UsageError: for a style or scale that the bundles do not have, or strengths and doses out of range.
         """
-        request, (sz, sy, sx) = options.request, options.scale
-        if request.strength is not None and not 0 <= request.strength <= 1:
-            raise UsageError(f"--strength {request.strength:g}", "is not between 0 and 1", "use auto or 0 … 1")
-        if request.dose_fraction is not None and not 0 < request.dose_fraction <= 1:
-            raise UsageError(f"--dose {request.dose_fraction:g}", "is no fraction of normal dose", "use 0 < F ≤ 1")
-        if request.target_noise_hu is not None and not request.target_noise_hu > 0:
-            raise UsageError("--target-noise", "must be more than 0 HU")
-        flat = self.bundle(2).network
-        if options.style not in flat.style_names:
-            raise UsageError(f"--style {options.style}", f"this bundle has: {', '.join(flat.style_names)}")
-        _offered((sy, sx), flat.scales, "in plane")
-        if sz > 1:
-            _offered((sz, 1, 1), self.bundle(3).network.scales, "through plane")
+        self.offer(through_plane=options.scale[0] > 1).check(options)
+
+    def offer(self, through_plane: bool) -> Offer:
+        """What the bundles can do.
+
+        Args:
+            through_plane: whether the bundle that adds slices is needed; it is loaded then.
+        """
+        bundles = [self.bundle(2), *([self.bundle(3)] if through_plane else [])]
+        flat, deep = bundles[0].network, bundles[-1].network
+        return Offer(
+            styles=tuple(flat.style_names),
+            in_plane=tuple(tuple(int(n) for n in scale) for scale in flat.scales),
+            through_plane=tuple(tuple(int(n) for n in scale) for scale in deep.scales) if through_plane else (),
+            weights_sha256=tuple(bundle.weights_sha256 for bundle in bundles),
+        )
 
     def open(self, source: SliceSource, spacing_mm: tuple[float, float, float], options: EnhanceOptions) -> Enhancement:
         """Plan the enhancement of a stream of slices; nothing but a few sample slices is computed yet.
@@ -237,7 +224,4 @@ def require_even_slices(evenly_spaced: bool, name: str) -> None:
         raise InputError(name, "slices are not evenly spaced, so none can be added between them", "use --scale 1 Y X")
 
 
-def _offered(scale: tuple[int, ...], offered: Sequence[Sequence[int]], where: str) -> None:
-    if list(scale) not in [list(one) for one in offered]:
-        known = ", ".join("×".join(map(str, one)) for one in offered)
-        raise UsageError(f"scale {'×'.join(map(str, scale))} {where}", f"this bundle offers {known}")
+__all__ = ["DEFAULT_STYLE", "EnhanceOptions", "Enhancement", "Enhancer", "require_even_slices"]

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from med_stylesr.inference.request import StrengthRequest
 from med_stylesr.inference.runtime import TorchRuntime
 from med_stylesr.inference.slices import InPlane, SliceSource
 from med_stylesr.metrics.noise_model import NoiseModel
@@ -22,21 +23,6 @@ SAMPLE_SLICES: Final = 4
 """Slices on which noise is measured and strength solved; noise varies slowly along the patient."""
 SMOOTH: Final = "smooth"
 """Style at the mean-square end: the least noise a network can leave."""
-
-
-@dataclass(frozen=True)
-class StrengthRequest:
-    """What the user asked for.
-
-    Attributes:
-        strength: 0 … 1, or None for automatic.
-        dose_fraction: fraction of normal dose the scan was made with, (0, 1], or None if unknown.
-        target_noise_hu: noise to leave in HU, or None.
-    """
-
-    strength: float | None = None
-    dose_fraction: float | None = None
-    target_noise_hu: float | None = None
 
 
 @dataclass(frozen=True)
@@ -142,3 +128,6 @@ def _solve(noise: Callable[[float], float], target: float) -> float:
     if target >= levels[0]:
         return 0.0
     return round(float(np.interp(-target, -levels, s)), 4)
+
+
+__all__ = ["SAMPLE_SLICES", "SMOOTH", "StrengthPlan", "StrengthRequest", "plan_strength"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from med_stylesr import __version__
-from med_stylesr.inference.enhancer import EnhanceOptions
+from med_stylesr.inference.request import EnhanceOptions
 
 
 @dataclass(frozen=True)

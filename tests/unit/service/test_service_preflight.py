@@ -12,7 +12,8 @@ from phantoms import BODY, stack, write_series
 
 from med_stylesr.cli import main
 from med_stylesr.errors import UsageError
-from med_stylesr.service.preflight import check_numbers, check_places
+from med_stylesr.inference.request import StrengthRequest, check_scale
+from med_stylesr.service.preflight import check_places
 
 CHEAP = [
     (["--scale", "0", "1", "1"], "--scale"),
@@ -135,9 +136,10 @@ def test_a_place_without_the_right_to_write_is_told_at_once(tmp_path: Path, monk
 
 
 def test_numbers_in_range_pass() -> None:
-    check_numbers((1, 2, 2), None, 0.0, None, None)
-    check_numbers((1, 1, 1), (1.0, 0.5, 0.5), None, 1.0, None)
-    check_numbers((1, 1, 1), None, None, None, 12.5)
+    check_scale((1, 2, 2), None)
+    check_scale((1, 1, 1), (1.0, 0.5, 0.5))
+    for strength, dose, noise in ((0.0, None, None), (1.0, None, None), (None, 1.0, None), (None, None, 12.5)):
+        StrengthRequest(strength, dose, noise).check()
 
 
 def places(source: Path, dest: Path, deidentify: str | None = None, key_file: Path | None = None) -> None:
