@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from med_stylesr.engines.distributed import unwrap
 from med_stylesr.errors import UsageError
 from med_stylesr.losses.adversarial import AdversarialLoss
 from med_stylesr.losses.composite import StyleWeights, Weight
@@ -151,11 +151,6 @@ class Adversary:
         if self.ramp_iterations > 0:
             ramp = min(1.0, (iteration - self.start_iteration + 1) / self.ramp_iterations)
         return ramp * self.weights(style, pred.shape[0]) * loss, loss
-
-
-def unwrap(network: nn.Module) -> nn.Module:
-    """Return the network inside a distributed wrapper, or the network itself."""
-    return network.module if isinstance(network, DistributedDataParallel) else network
 
 
 def _thaw(network: nn.Module, learning: bool) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
+from med_stylesr.engines.distributed import unwrap
 from med_stylesr.errors import UsageError
 
 
@@ -44,7 +44,7 @@ class ResumePoint:
     def __call__(self, engine: Engine) -> None:
         """Write the file."""
         if self.enabled:
-            state = {name: _bare(part).state_dict() for name, part in self.parts.items()}
+            state = {name: unwrap(part).state_dict() for name, part in self.parts.items()}
             write_state({**state, "trainer": engine.state_dict()}, self.path)
 
     def _load(self, engine: Engine) -> None:
@@ -57,7 +57,7 @@ class ResumePoint:
                 str(self.path), f"was written by a run with other parts ({odd})", "use it as `pretrained` instead"
             )
         for name, part in self.parts.items():
-            _bare(part).load_state_dict(state[name])
+            unwrap(part).load_state_dict(state[name])
         wanted = engine.state.max_epochs
         engine.load_state_dict(state["trainer"])
         engine.state.max_epochs = wanted
@@ -95,7 +95,11 @@ class BestWeights:
         if score > self.best:
             self.best = score
             if self.enabled:
-                write_state(_bare(self.network).state_dict(), self.path)
+                write_state(unwrap(self.network).state_dict(), self.path)
+
+    def forget(self) -> None:
+        """Start afresh: what is measured from now on does not compare with what was (another head, other data)."""
+        self.best = -float("inf")
 
     def state_dict(self) -> dict[str, float]:
         """Return the best score, so that a resumed run does not overwrite better weights."""
@@ -112,7 +116,3 @@ def write_state(state: Mapping[str, Any], path: pathlib.Path) -> None:
     partial = path.with_name(path.name + ".partial")
     torch.save(state, partial)
     os.replace(partial, path)
-
-
-def _bare(part: Any) -> Any:
-    return part.module if isinstance(part, DistributedDataParallel) else part

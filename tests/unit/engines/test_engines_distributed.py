@@ -9,7 +9,8 @@ import torch
 from monai.data import DataLoader, Dataset
 from torch.nn.parallel import DistributedDataParallel
 
-from med_stylesr.engines.adversary import Adversary, unwrap
+from med_stylesr.engines.adversary import Adversary
+from med_stylesr.engines.distributed import unwrap
 from med_stylesr.engines.paired import PairedGanTrainer
 from med_stylesr.losses.adversarial import AdversarialLoss
 from med_stylesr.losses.composite import CompositeLoss
