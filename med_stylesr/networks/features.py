@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import pickle
 from collections.abc import Sequence
+from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +50,9 @@ class CTEncoder(nn.Module):
         """Return one feature map per level of an HU image (B, 1, …)."""
         x = (hu - self.window.low) / self.window.width
         x = x.clamp(0, 1)
+        if x.dim() == 4:
+            # Dense convolutions run near the CPU's peak in this layout only.
+            x = x.contiguous(memory_format=torch.channels_last)
         maps = []
         for level in self.levels:
             x = level(x)
@@ -56,18 +63,30 @@ class CTEncoder(nn.Module):
 class CTAutoencoder(nn.Module):
     """The encoder with a decoder that restores what was hidden from it: how the encoder is trained, without labels.
 
-    The features then come from CT itself (the idea of SACNN, doi 10.1109/TMI.2020.2968472), not from photographs.
+    In training a share of square cells is painted over with the window's lower end, and the whole image has to come
+    back, noise included. The features then come from CT itself (the idea of SACNN, doi 10.1109/TMI.2020.2968472; hidden
+    cells as in masked autoencoders, arXiv 2111.06377), not from photographs.
 
     Args:
         spatial_dims: 2 or 3.
         features: see `CTEncoder`.
         window: see `CTEncoder`.
+        hidden_share: share of the cells that is hidden in training, 0 … 1.
+        cell: edge of a cell in pixels, in plane.
     """
 
-    def __init__(self, spatial_dims: int, features: Sequence[int], window: Sequence[float]) -> None:
+    def __init__(
+        self,
+        spatial_dims: int,
+        features: Sequence[int],
+        window: Sequence[float],
+        hidden_share: float,
+        cell: int,
+    ) -> None:
         super().__init__()
         self.encoder = CTEncoder(spatial_dims, features, window)
-        self.head = convolution(spatial_dims, features[-1], 1, 1)
+        self.hidden_share, self.cell = hidden_share, cell
+        self.head = convolution(spatial_dims, features[-1], features[-1], 1)
         self.mode = "bilinear" if spatial_dims == 2 else "trilinear"
         self.merges = nn.ModuleList(
             convolution(spatial_dims, low, high, 3) for low, high in zip(features[:0:-1], features[-2::-1], strict=True)
@@ -75,19 +94,27 @@ class CTAutoencoder(nn.Module):
         self.tail = convolution(spatial_dims, features[0], 1, 3)
 
     def forward(self, hu: Tensor) -> Tensor:
-        """Return the restored image in HU; there are no skip connections, so the features must carry it all."""
-        maps = self.encoder(hu)
-        x = maps[-1]
+        """Return the restored image in HU; there are no skip connections, so the last features must carry it all."""
+        maps = self.encoder(self._hidden(hu) if self.training else hu)
+        x = self.head(maps[-1])
         for merge, finer in zip(self.merges, maps[-2::-1], strict=True):
             x = F.relu(merge(F.interpolate(x, size=finer.shape[2:], mode=self.mode, align_corners=False)))
-        return self.tail(x) * self.encoder.window.width + self.encoder.window.low
+        return self.tail(x).float() * self.encoder.window.width + self.encoder.window.low
+
+    def _hidden(self, hu: Tensor) -> Tensor:
+        """Paint over random cells, through all slices of a slab."""
+        rows, columns = (-(-n // self.cell) for n in hu.shape[-2:])
+        chosen = torch.rand(len(hu), 1, rows, columns, device=hu.device) < self.hidden_share
+        mask = chosen.repeat_interleave(self.cell, -2).repeat_interleave(self.cell, -1)
+        mask = mask[..., : hu.shape[-2], : hu.shape[-1]]
+        return hu.masked_fill(mask if hu.dim() == 4 else mask[:, :, None], self.encoder.window.low)
 
 
 def trained_encoder(path: str, spatial_dims: int, features: Sequence[int], window: Sequence[float]) -> CTEncoder:
     """Return the encoder of a `CTAutoencoder` trained by `configs/encoder.json`.
 
     Args:
-        path: state dict of the autoencoder.
+        path: state dict of the autoencoder, or of its part `encoder.` alone.
         spatial_dims: as in training.
         features: as in training.
         window: as in training.
@@ -95,9 +122,44 @@ def trained_encoder(path: str, spatial_dims: int, features: Sequence[int], windo
     Raises:
         InputError: if the file is missing or does not fit.
     """
-    network = CTAutoencoder(spatial_dims, features, window)
-    _load(network, path, "train one with configs/encoder.json")
-    return network.encoder
+    network = CTEncoder(spatial_dims, features, window)
+    state = _state(path, _TRAIN_ONE)
+    _fit(network, {k.removeprefix(_PART): v for k, v in state.items() if k.startswith(_PART)}, path, _TRAIN_ONE)
+    return network
+
+
+class SliceFeatures(nn.Module):
+    """A 2D extractor that also takes slabs, slice by slice.
+
+    Args:
+        extractor: from HU (B, 1, H, W) to feature maps (B, C, h, w).
+    """
+
+    def __init__(self, extractor: nn.Module) -> None:
+        super().__init__()
+        self.extractor = extractor
+
+    def forward(self, hu: Tensor) -> list[Tensor]:
+        """Return feature maps (B, C, h, w) of slices (B, 1, H, W), or (B, C, D, h, w) of slabs (B, 1, D, H, W)."""
+        if hu.dim() == 4:
+            return list(self.extractor(hu))
+        slices, depth = hu.transpose(1, 2).flatten(0, 1), hu.shape[2]
+        return [maps.unflatten(0, (len(hu), depth)).transpose(1, 2) for maps in self.extractor(slices)]
+
+
+def shipped_encoder() -> SliceFeatures:
+    """Return the CT encoder that comes with the package, for slices and slabs; its card is `ct_encoder.json`.
+
+    Raises:
+        InputError: if the installation lacks it or it is damaged.
+    """
+    folder = files("med_stylesr.networks")
+    with as_file(folder / "ct_encoder.pt") as path:
+        card = json.loads((folder / "ct_encoder.json").read_text(encoding="utf-8"))
+        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
+            raise InputError(str(path), "is not the file that its card describes", "install the package again")
+        encoder = trained_encoder(str(path), 2, card["features"], card["window"])
+    return SliceFeatures(encoder)
 
 
 class VGG19Features(nn.Module):
@@ -133,7 +195,9 @@ class VGG19Features(nn.Module):
                 stack.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*stack[: max(layers) + 2])
         self.layers, self.window = set(layers), Window(window[0], window[1])
-        _load(self, path, "give a VGG19 state dict with torchvision's keys", prefix="features.")
+        todo = "give a VGG19 state dict with torchvision's keys"
+        wanted = self.state_dict()
+        _fit(self, {k: v for k, v in _state(path, todo).items() if k in wanted}, path, todo)
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1), persistent=False)
 
@@ -149,12 +213,22 @@ class VGG19Features(nn.Module):
         return maps
 
 
-def _load(network: nn.Module, path: str, todo: str, prefix: str = "") -> None:
+_PART: Final = "encoder."
+_TRAIN_ONE: Final = "train one with configs/encoder.json"
+
+
+def _state(path: str, todo: str) -> dict[str, Any]:
     if not Path(path).is_file():
         raise InputError(path, "no weights file for the feature extractor", todo)
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        wanted = network.state_dict()
-        network.load_state_dict({k: v for k, v in state.items() if not prefix or k in wanted})
-    except (RuntimeError, AttributeError, ValueError) as error:
+        return dict(state)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, TypeError, ValueError) as error:
+        raise InputError(path, f"is no state dict: {error}", todo) from error
+
+
+def _fit(network: nn.Module, state: dict[str, Any], path: str, todo: str) -> None:
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, AttributeError) as error:
         raise InputError(path, f"weights do not fit the feature extractor: {error}", todo) from error

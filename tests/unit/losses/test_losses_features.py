@@ -10,7 +10,7 @@ import torch
 from med_stylesr.errors import InputError, UsageError
 from med_stylesr.losses.frequency import NoiseSpectrumLoss, RadialSpectrum
 from med_stylesr.losses.perceptual import GramStyleLoss, PerceptualLoss, gram
-from med_stylesr.networks.features import CTAutoencoder, CTEncoder, VGG19Features, trained_encoder
+from med_stylesr.networks.features import CTAutoencoder, CTEncoder, SliceFeatures, VGG19Features, trained_encoder
 
 WINDOW = (40.0, 400.0)
 
@@ -57,12 +57,36 @@ def test_spectrum_loss_sees_texture_but_not_places() -> None:
 
 @pytest.mark.parametrize("spatial_dims", [2, 3])
 def test_autoencoder_keeps_the_size_and_its_encoder_can_be_loaded(spatial_dims: int, tmp_path: pathlib.Path) -> None:
-    network = CTAutoencoder(spatial_dims, [4, 6, 8], WINDOW)
+    network = CTAutoencoder(spatial_dims, [4, 6, 8], WINDOW, hidden_share=0.5, cell=4)
     image = torch.randn([1, 1] + [13] * spatial_dims)
     assert network(image).shape == image.shape
     torch.save(network.state_dict(), tmp_path / "encoder.pt")
     encoder = trained_encoder(str(tmp_path / "encoder.pt"), spatial_dims, [4, 6, 8], WINDOW)
     torch.testing.assert_close(encoder(image)[-1], network.encoder(image)[-1])
+
+
+def test_cells_are_hidden_in_training_only_and_through_all_slices_of_a_slab() -> None:
+    torch.manual_seed(0)
+    for dims in (2, 3):
+        network = CTAutoencoder(dims, [4, 6], WINDOW, hidden_share=0.5, cell=4)
+        seen: list[torch.Tensor] = []
+        network.encoder.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[0]))
+        image = torch.full([1, 1] + [16] * dims, 50.0)
+        network(image)
+        network.eval()(image)
+        hidden, whole = seen
+        assert set(hidden.unique().tolist()) == {-160.0, 50.0}
+        cells = hidden.reshape(-1, 16, 16)[0].reshape(4, 4, 4, 4)
+        assert (cells.amin((1, 3)) == cells.amax((1, 3))).all()
+        assert (hidden.reshape(-1, 16, 16) == hidden.reshape(-1, 16, 16)[0]).all()
+        assert torch.equal(whole, image)
+
+
+def test_slices_of_a_slab_have_the_features_that_each_has_alone() -> None:
+    encoder = SliceFeatures(CTEncoder(2, [4, 8], WINDOW))
+    slab = 60 * torch.randn(2, 1, 3, 16, 16)
+    for level, maps in enumerate(encoder(slab)):
+        torch.testing.assert_close(maps[:, :, 1], encoder(slab[:, :, 1])[level])
 
 
 def test_vgg_takes_torchvision_keys_from_a_local_file(tmp_path: pathlib.Path) -> None:
