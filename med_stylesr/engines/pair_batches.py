@@ -5,6 +5,7 @@ With y the scan as it is, n the noise that dose fraction d adds and x = y + n th
     smooth       y                          whose mean given x is the mean-square estimate; it leaves d of the noise
     normal-dose  y + √d/(1 + √d) · n        whose mean given x leaves √d of the noise: normal-dose level, own texture
     as-is        y + n                      all of the noise: super-resolution only
+    soft, sharp  K (normal-dose)            at normal dose through one soft or one sharp kernel K, whatever the input's
 
 (The noise of y and n are parts of the noise of x, in proportion d to 1 − d; hence the factor.)
 """
@@ -12,8 +13,8 @@ With y the scan as it is, n the noise that dose fraction d adds and x = y + n th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,11 +24,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from med_stylesr.engines.pair_augment import (
+    MARGIN,
+    Variety,
+    mixture,
+    random_response,
+    random_zoom,
+    refilter,
+    source_size,
+    zoomed,
+)
 from med_stylesr.engines.pair_cache import STORED_PER_HU, CachedScan, open_cache
 from med_stylesr.engines.paired import Prepared, prepare_pair
 from med_stylesr.hu import HU_MAX, HU_MIN
 
-_BODY_HU: Final = -950.0
+_AIR_HU: Final = -950.0
+_AIR_SHARE: Final = 0.4
+"""Patches with more air are drawn again: most of a slice is air, and nothing is to be learned there."""
 _TRIES: Final = 6
 
 
@@ -39,11 +52,30 @@ def kept_noise(style: str, dose_fraction: float) -> float:
     """
     if style == "smooth":
         return 0.0
-    if style == "normal-dose":
+    if style in ("normal-dose", "soft", "sharp"):
         return math.sqrt(dose_fraction) / (1 + math.sqrt(dose_fraction))
     if style == "as-is":
         return 1.0
     raise ValueError(f"no training target is defined for style {style!r}")
+
+
+@dataclass(frozen=True)
+class KernelStyle:
+    """Style that asks for one kernel: (1 + boost (f / f50)²) 2^(−(f / f50)^order) times the scan's own.
+
+    Attributes:
+        f50_per_mm: frequency at which the roll-off has halved.
+        order: its steepness.
+        boost: edge enhancement.
+        already: names of scans whose own kernel is the wanted one: they are their own target.
+        input_boost: largest edge enhancement of the inputs that the style has to work on; 0: inputs are softer only.
+    """
+
+    f50_per_mm: float
+    order: float
+    boost: float
+    already: Sequence[str] = ()
+    input_boost: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +90,8 @@ class BatchPlan:
         styles: names of the network's bank, in its order.
         trained_styles: those drawn, one per sample.
         dose_range: lowest and highest dose fraction; drawn evenly in log.
+        variety: arguments of `Variety`.
+        kernel_styles: arguments of `KernelStyle` for each of the styles that ask for a kernel; only at scale 1.
     """
 
     batch_size: int
@@ -67,6 +101,8 @@ class BatchPlan:
     styles: Sequence[str]
     trained_styles: Sequence[str]
     dose_range: tuple[float, float]
+    variety: Mapping[str, Any] = field(default_factory=dict)
+    kernel_styles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class PairBatches(Dataset[dict[str, Any]]):
@@ -89,6 +125,8 @@ class PairBatches(Dataset[dict[str, Any]]):
         self._length = length
         self._seed, self._epoch_seed = seed, 0
         self._plan = BatchPlan(**plan)
+        self._variety = Variety(**self._plan.variety)
+        self._kernels = {name: KernelStyle(**how) for name, how in self._plan.kernel_styles.items()}
         weights = np.array([math.sqrt(len(scan.hu)) for scan in self._scans])
         self._weights = weights / weights.sum()
 
@@ -121,28 +159,51 @@ class PairBatches(Dataset[dict[str, Any]]):
         scan = self._scans[int(rng.choice(len(self._scans), p=self._weights))]
         low, high = np.log(plan.dose_range)
         dose = float(np.exp(rng.uniform(low, high)))
-        style = str(rng.choice(list(plan.trained_styles)))
-        clean, noise = self._cut(rng, scan, scale, dose)
+        finer = max(scale) > 1
+        style = str(rng.choice([name for name in plan.trained_styles if not (finer and name in self._kernels)]))
+        kernel = self._kernels.get(style)
+        clean, noise = self._varied(rng, scan, scale, dose, kernel)
+        target = clean[0] + kept_noise(style, dose) * noise[0]
+        seen = clean[1] + noise[1]
         flip, turn = rng.integers(2), int(rng.integers(4))
         if flip:
-            clean, noise = clean[..., ::-1], noise[..., ::-1]
-        clean, noise = np.rot90(clean, turn, (-2, -1)), np.rot90(noise, turn, (-2, -1))
-        target = clean + kept_noise(style, dose) * noise
-        image = _averaged(clean + noise, [1, *scale] if len(scale) == 2 else scale)
+            target, seen = target[..., ::-1], seen[..., ::-1]
+        target, seen = np.rot90(target, turn, (-2, -1)), np.rot90(seen, turn, (-2, -1))
+        image = _averaged(seen, [1, *scale] if len(scale) == 2 else scale)
         if len(scale) == 2:
             label = target[plan.slices // 2][None]
         else:
             image, label = image[None], target[None]
         return np.ascontiguousarray(image), np.ascontiguousarray(label), list(plan.styles).index(style)
 
+    def _varied(
+        self, rng: np.random.Generator, scan: CachedScan, scale: list[int], dose: float, kernel: KernelStyle | None
+    ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+        """Image and inserted noise, each as the target and as the input shows it; the same unless kernels change."""
+        size = [self._plan.patch * scale[-2], self._plan.patch * scale[-1]]
+        zoom = 1.0 if kernel else random_zoom(rng, self._variety)
+        through = random_response(rng, self._input_variety(kernel))
+        margin = MARGIN if through or kernel else 0
+        cut = self._cut(rng, scan, scale, dose, [source_size(n, zoom) + 2 * margin for n in size])
+        both = np.concatenate(cut)
+        seen = both if through is None else refilter(both, *through)
+        shown = seen
+        if kernel is not None:
+            f50 = kernel.f50_per_mm * scan.spacing_mm[-1]
+            shown = both if scan.name in kernel.already else refilter(both, f50, kernel.order, kernel.boost)
+        inner = np.s_[:, margin : both.shape[1] - margin, margin : both.shape[2] - margin]
+        halves = [np.split(zoomed(x[inner], zoom, size), 2) for x in (shown, seen)]
+        return [half[0].clip(HU_MIN, HU_MAX) for half in halves], [half[1] for half in halves]
+
+    def _input_variety(self, kernel: KernelStyle | None) -> Variety:
+        return self._variety if kernel is None else replace(self._variety, boost=kernel.input_boost)
+
     def _cut(
-        self, rng: np.random.Generator, scan: CachedScan, scale: list[int], dose: float
+        self, rng: np.random.Generator, scan: CachedScan, scale: list[int], dose: float, size: Sequence[int]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Piece of the scan, and of noise scaled to the dose, both (slices, rows, columns) and as fine as the label."""
+        """Piece of the scan, and of noise scaled to the dose, both (slices, *size) and as fine as the label."""
         plan, (total, rows, columns) = self._plan, scan.hu.shape
-        draw = int(rng.integers(len(scan.doses)))
-        gain = math.sqrt((1 / dose - 1) / (1 / scan.doses[draw] - 1)) / STORED_PER_HU
-        height, width = plan.patch * scale[-2], plan.patch * scale[-1]
+        shares = mixture(rng, len(scan.doses), self._variety.mix)
         if len(scale) == 2:
             centre = int(rng.integers(total))
             around = np.arange(centre - plan.slices // 2, centre + plan.slices // 2 + 1)
@@ -152,13 +213,17 @@ class PairBatches(Dataset[dict[str, Any]]):
         # Replicated at the ends, as at inference.
         around = around.clip(0, total - 1)
         for _ in range(_TRIES):
-            top, left = int(rng.integers(rows - height + 1)), int(rng.integers(columns - width + 1))
-            window = np.s_[top : top + height, left : left + width]
-            if float(scan.hu[around[len(around) // 2]][window].mean()) > _BODY_HU:
+            top, left = int(rng.integers(rows - size[0] + 1)), int(rng.integers(columns - size[1] + 1))
+            window = np.s_[top : top + size[0], left : left + size[1]]
+            if float((scan.hu[around[len(around) // 2]][window] < _AIR_HU).mean()) < _AIR_SHARE:
                 break
         clean = np.stack([scan.hu[k][window] for k in around]).astype(np.float32)
-        noise = np.stack([scan.noise[draw, k][window] for k in around]).astype(np.float32)
-        return clean.clip(HU_MIN, HU_MAX), noise * np.float32(gain)
+        noise = np.zeros_like(clean)
+        for draw in np.flatnonzero(shares):
+            # Variance of inserted noise is proportional to 1/d - 1.
+            gain = math.sqrt((1 / dose - 1) / (1 / scan.doses[draw] - 1)) / STORED_PER_HU
+            noise += np.float32(shares[draw] * gain) * np.stack([scan.noise[draw, k][window] for k in around])
+        return clean.clip(HU_MIN, HU_MAX), noise
 
 
 def _averaged(x: NDArray[np.float32], factors: Sequence[int]) -> NDArray[np.float32]:

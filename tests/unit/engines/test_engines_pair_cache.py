@@ -95,3 +95,61 @@ def test_batches_repeat_by_seed_and_differ_by_epoch(cache: Path) -> None:
     second.set_random_state(seed=5)
     assert not (first[2]["image"] == second[2]["image"]).all()
     assert len(list(first)) == 4
+
+
+VARIETY = {"mix": 1.0, "refilter": 1.0, "magnify": 0.5, "halve": 0.2}
+
+
+def test_varied_pairs_stay_pairs(cache: Path) -> None:
+    """Other kernels, pixel sizes and realisations change input and target alike: without noise they are equal."""
+    plan = {**PLAN, "trained_styles": ["smooth"], "dose_range": (1.0, 1.0), "variety": VARIETY}
+    for batch in PairBatches(cache, 4, 1, **plan, scales=[[1, 1]], slices=3):
+        clipped = batch["image"][:, 1:2].clamp(-1024, 3071)
+        np.testing.assert_allclose(clipped.numpy(), batch["label"].numpy(), atol=1e-3)
+
+
+def test_variety_leaves_the_block_mean_in_place(cache: Path) -> None:
+    plan = {**PLAN, "trained_styles": ["as-is"], "variety": VARIETY, "patch": 8}
+    batch = PairBatches(cache, 1, 1, **plan, scales=[[2, 2]], slices=3)[0]
+    label = batch["label"].numpy()
+    back = label.reshape(len(label), 1, 8, 2, 8, 2).mean(axis=(3, 5))
+    # Ringing around the disc is clipped in the target, and in the input only before noise is added.
+    inside = label.reshape(len(label), 1, 8, 2, 8, 2).min(axis=(3, 5)) > -1000
+    assert inside.sum() > 10
+    np.testing.assert_allclose(back[inside], batch["image"][:, 1:2].numpy()[inside], atol=1e-2)
+
+
+def test_a_kernel_style_asks_for_its_kernel_whatever_the_inputs(cache: Path) -> None:
+    """Inputs of many kernels, targets of one: the spread of the target's sharpness is the smaller one."""
+    plan = {
+        **PLAN,
+        "styles": ["normal-dose", "smooth", "as-is", "soft"],
+        "trained_styles": ["soft"],
+        "dose_range": (1.0, 1.0),
+        "batch_size": 24,
+        "patch": 24,
+        "variety": {"refilter": 1.0},
+        "kernel_styles": {"soft": {"f50_per_mm": 0.1, "order": 2.0, "boost": 0.0, "input_boost": 4.0}},
+    }
+    batch = PairBatches(cache, 1, 3, **plan, scales=[[1, 1]], slices=1)[0]
+
+    def roughness(x: np.ndarray) -> np.ndarray:
+        return np.log(np.abs(np.diff(x, axis=-1)).mean(axis=(1, 2, 3)) + 1e-6)
+
+    water = batch["label"].numpy().min(axis=(1, 2, 3)) > -200
+    assert water.sum() > 3
+    image, label = roughness(batch["image"].numpy()[water]), roughness(batch["label"].numpy()[water])
+    assert label.std() < 0.6 * image.std()
+    assert batch["style"].tolist() == [3] * 24
+
+
+def test_kernel_styles_are_for_scale_one(cache: Path) -> None:
+    plan = {
+        **PLAN,
+        "styles": ["smooth", "soft"],
+        "trained_styles": ["smooth", "soft"],
+        "kernel_styles": {"soft": {"f50_per_mm": 0.2, "order": 2.0, "boost": 0.0}},
+        "batch_size": 12,
+    }
+    batch = PairBatches(cache, 1, 3, **plan, scales=[[2, 2]], slices=1)[0]
+    assert set(batch["style"].tolist()) == {0}
