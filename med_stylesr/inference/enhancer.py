@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from med_stylesr.errors import InputError
 from med_stylesr.geometry import VoxelGrid
 from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_3D, LoadedBundle, load_bundle
+from med_stylesr.inference.ensemble import MirrorEnsemble, TrustLimits
 from med_stylesr.inference.request import DEFAULT_STYLE, EnhanceOptions, Offer
 from med_stylesr.inference.runtime import TorchRuntime, pick_device
 from med_stylesr.inference.slices import ArraySlices, InPlane, SliceSource, ThroughPlane
@@ -34,6 +35,7 @@ class Enhancement:
     Attributes:
         shape: slices, rows, columns of the result.
         plan: strength and what it is based on.
+        spread_hu: uncertainty of the whole result, HU float32, once `Enhancer.enhance` is done and if it was asked for.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Enhancement:
     ) -> None:
         self.shape = stage.shape
         self.plan = plan
+        self.spread_hu: NDArray[np.float32] | None = None
         self._source, self._stage, self._options = source, stage, options
         self._spacing_mm, self._bundles = spacing_mm, bundles
         self._checked: dict[int, NDArray[np.float32]] = {}
@@ -59,6 +62,16 @@ class Enhancement:
             hu = self._stage.read(start, min(start + step, self.shape[0]))
             self._remember(start, hu)
             yield start, hu
+
+    def uncertainty(self, start: int) -> NDArray[np.float32]:
+        """Spread in HU, float32, of the slab handed out last, which began with slice `start`.
+
+        Raises:
+            ValueError: if the options did not ask for it, or another slab was the last.
+        """
+        if not isinstance(self._stage, MirrorEnsemble):
+            raise ValueError("the options asked for no uncertainty")
+        return self._stage.uncertainty(start)
 
     def _remember(self, start: int, hu: NDArray[np.float32]) -> None:
         """Keep some slices, averaged back to the grid of the input, for the check of HU."""
@@ -76,7 +89,7 @@ class Enhancement:
         before = np.concatenate([self._source.read(k, k + 1) for k in self._checked])
         after = np.stack(list(self._checked.values()))
         shifts = tissue_shift(before, after, self._spacing_mm)
-        return {name: round(shift.shift_hu, 3) for name, shift in shifts.items()}
+        return {name: round(shift.shift_hu, 3) + 0.0 for name, shift in shifts.items()}
 
     def facts(self) -> dict[str, Any]:
         """JSON-able record of what was done, complete once all slabs have been pulled."""
@@ -85,6 +98,7 @@ class Enhancement:
             "style": self._options.style,
             **self.plan.facts(),
             "tissue_shift_hu": self.tissue_shift_hu(),
+            **({"uncertainty": self._stage.facts()} if isinstance(self._stage, MirrorEnsemble) else {}),
             "bundles": [
                 {"name": b.name, "version": b.version, "weights_sha256": b.weights_sha256} for b in self._bundles
             ],
@@ -163,26 +177,44 @@ class Enhancer:
         self.check(options)
         if options.scale[0] > 1 and source.shape[0] < 2:
             raise InputError("one slice", "has no neighbour to add slices towards", "use --scale 1 Y X")
-        (flat, in_plane), (sz, sy, sx) = self._ready(2), options.scale
+        flat, in_plane = self._ready(2)
+        bundles = [flat] if options.scale[0] == 1 else [flat, self.bundle(3)]
         if options.request.strength == 0 and options.scale == (1, 1, 1):
             plan = StrengthPlan(0.0, 0.0, None, None, options.request.dose_fraction, "given strength")
-            return Enhancement(source, source, plan, options, spacing_mm, [flat])
-        plan = plan_strength(source, in_plane, options.style, options.request, spacing_mm)
-        if sz == 1:
-            code = in_plane.style_code(options.style, SMOOTH, plan.towards_smooth)
-            stage: SliceSource = InPlane(source, in_plane, code, plan.strength, (sy, sx))
-            return Enhancement(source, stage, plan, options, spacing_mm, [flat])
-        deep, through = self._ready(3)
-        plain = InPlane(
-            source, in_plane, in_plane.style_code(options.style, SMOOTH, plan.towards_smooth), plan.strength, (1, 1)
+        else:
+            plan = plan_strength(source, in_plane, options.style, options.request, spacing_mm)
+
+        def build(scan: SliceSource) -> SliceSource:
+            return self._pipeline(scan, plan.strength, plan.towards_smooth, options)
+
+        if not (options.uncertainty or options.safe):
+            return Enhancement(source, build(source), plan, options, spacing_mm, bundles)
+        (z, y, x), (sz, sy, sx) = spacing_mm, options.scale
+        base = self._pipeline(source, 0.0, 0.0, options) if options.safe else None
+        stage = MirrorEnsemble(
+            source, build, (z / sz, y / sy, x / sx), base, TrustLimits.for_noise(plan.noise_before_hu)
         )
-        code = through.style_code(options.style, SMOOTH, plan.towards_smooth)
-        stage = ThroughPlane(source, plain, through, code, plan.strength, sz, SLAB)
+        return Enhancement(source, stage, plan, options, spacing_mm, bundles)
+
+    def _pipeline(
+        self, source: SliceSource, strength: float, towards_smooth: float, options: EnhanceOptions
+    ) -> SliceSource:
+        """What turns the slices of a scan into those of its result."""
+        (_, in_plane), (sz, sy, sx) = self._ready(2), options.scale
+        if strength == 0 and options.scale == (1, 1, 1):
+            return source
+        code = in_plane.style_code(options.style, SMOOTH, towards_smooth)
+        if sz == 1:
+            return InPlane(source, in_plane, code, strength, (sy, sx))
+        through = self._ready(3)[1]
+        plain = InPlane(source, in_plane, code, strength, (1, 1))
+        code = through.style_code(options.style, SMOOTH, towards_smooth)
+        stage: SliceSource = ThroughPlane(source, plain, through, code, strength, sz, SLAB)
         if (sy, sx) != (1, 1):
             # The first stage has chosen the noise; the second refines, unless nothing is to be changed at all.
-            share = 1.0 if plan.strength > 0 else 0.0
+            share = 1.0 if strength > 0 else 0.0
             stage = InPlane(stage, in_plane, in_plane.style_code(AS_IS, AS_IS, 0.0), share, (sy, sx))
-        return Enhancement(source, stage, plan, options, spacing_mm, [flat, deep])
+        return stage
 
     def enhance(
         self, volume: CTVolume, options: EnhanceOptions, progress: Progress | None = None
@@ -205,8 +237,12 @@ class Enhancer:
             require_even_slices(volume.evenly_spaced, "volume")
         enhancement = self.open(ArraySlices(volume.hu), volume.spacing_mm, options)
         result = np.empty(enhancement.shape, dtype=volume.hu.dtype)
+        if options.uncertainty:
+            enhancement.spread_hu = np.empty(enhancement.shape, dtype=np.float32)
         for start, hu in enhancement.slabs():
             result[start : start + len(hu)] = np.rint(hu) if result.dtype == np.int16 else hu
+            if enhancement.spread_hu is not None:
+                enhancement.spread_hu[start : start + len(hu)] = enhancement.uncertainty(start)
             if progress is not None:
                 progress(start + len(hu), enhancement.shape[0])
         grid: VoxelGrid = volume.grid.super_resolved(options.scale)

@@ -6,11 +6,14 @@ Needs numpy and scipy only: the enhancer calls it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+NEIGHBOURHOOD_MM: Final = 1.0
+"""Standard deviation of the in-plane Gaussian over which variance is averaged."""
 
 
 def ensemble(predictions: Iterable[NDArray[Any]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -46,6 +49,21 @@ def ensemble(predictions: Iterable[NDArray[Any]]) -> tuple[NDArray[np.float32], 
     if count < 2:
         raise ValueError("uncertainty needs at least two predictions")
     return mean.astype(np.float32), np.sqrt(squares / (count - 1)).astype(np.float32)
+
+
+def local_spread(sd_hu: NDArray[Any], spacing_mm: tuple[float, float, float]) -> NDArray[np.float32]:
+    """Standard deviation averaged, as variance, over the neighbourhood: a few predictions tell it too roughly a voxel.
+
+    Args:
+        sd_hu: standard deviation, shape (slices, rows, columns).
+        spacing_mm: voxel spacing (slice, row, column).
+
+    Returns:
+        Standard deviation in HU, float32, same shape.
+    """
+    variance = sd_hu.astype(np.float32) ** 2
+    sigma = (0, *(NEIGHBOURHOOD_MM / mm for mm in spacing_mm[1:]))
+    return np.sqrt(np.maximum(ndimage.gaussian_filter(variance, sigma, mode="nearest"), 0)).astype(np.float32)
 
 
 def trust(

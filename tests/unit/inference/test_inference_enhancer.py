@@ -51,6 +51,42 @@ def test_one_slice_gets_no_neighbours_invented(enhancer: Enhancer) -> None:
         enhancer.enhance(scan(1), EnhanceOptions(scale=(2, 1, 1)))
 
 
+def test_uncertainty_leaves_the_result_as_it_is_and_safe_gives_back_only_where_it_is_large(enhancer: Enhancer) -> None:
+    volume = scan(2)
+    volume.hu[:, 40:56, 40:56] += 900
+    given = StrengthRequest(strength=1.0)
+    plain, _ = enhancer.enhance(volume, EnhanceOptions(request=given))
+    told, done = enhancer.enhance(volume, EnhanceOptions(request=given, uncertainty=True))
+    assert (told.hu == plain.hu).all()
+    assert done.spread_hu is not None
+    assert done.spread_hu.shape == volume.hu.shape
+    assert done.spread_hu.min() >= 0 < done.spread_hu.max()
+    safe, done_safely = enhancer.enhance(volume, EnhanceOptions(request=given, safe=True))
+    limits = done_safely.facts()["uncertainty"]["safe"]
+    # What the neighbourhood made uncertain gives back too, so only this direction holds voxel by voxel.
+    lost = done.spread_hu > limits["none_above_hu"] + 0.1
+    assert (safe.hu[lost] == volume.hu[lost]).all()
+    between = np.sort([volume.hu, plain.hu], axis=0)
+    assert ((safe.hu >= between[0]) & (safe.hu <= between[1])).all()
+    assert abs(safe.hu.mean() - volume.hu.mean()) < 0.3
+
+
+def test_strength_zero_is_the_input_for_safe_too_and_certain(enhancer: Enhancer) -> None:
+    volume = scan(2)
+    options = EnhanceOptions(request=StrengthRequest(strength=0.0), uncertainty=True, safe=True)
+    result, done = enhancer.enhance(volume, options)
+    assert (result.hu == volume.hu).all()
+    assert done.spread_hu is not None
+    assert done.spread_hu.max() == 0
+
+
+def test_uncertainty_lies_on_the_grid_of_a_super_resolved_result(enhancer: Enhancer) -> None:
+    options = EnhanceOptions(scale=(2, 2, 2), request=StrengthRequest(strength=1.0), uncertainty=True, safe=True)
+    result, done = enhancer.enhance(scan(2), options)
+    assert done.spread_hu is not None
+    assert done.spread_hu.shape == result.hu.shape == (4, 192, 192)
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

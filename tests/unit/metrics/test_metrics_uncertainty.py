@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from med_stylesr.metrics.uncertainty import blend_back, ensemble, trust
+from med_stylesr.metrics.uncertainty import blend_back, ensemble, local_spread, trust
 
 SPACING = (2.0, 1.0, 1.0)
 
@@ -40,6 +40,14 @@ def test_trust_falls_as_uncertainty_grows():
     assert (np.diff(weight) <= 0).all()
     assert weight[0] == 1
     assert weight[-1] == 0
+
+
+def test_spread_of_a_few_predictions_is_steadied_without_changing_its_level():
+    stack = np.random.default_rng(0).normal(0, 12, (4, 1, 200, 200))
+    rough = stack.std(0, ddof=1)
+    steady = local_spread(rough, (2.0, 0.7, 0.7))
+    assert np.sqrt((steady**2).mean()) == pytest.approx(12, rel=0.02)
+    assert steady.std() < 0.4 * rough.std()
 
 
 def test_limits_in_the_wrong_order_are_refused():
