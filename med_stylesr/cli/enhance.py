@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -153,7 +154,9 @@ def _interrupt(signum: int, frame: object) -> None:
 
 
 def _stop_when_stdin_closes() -> None:
-    while sys.stdin is not None and sys.stdin.buffer.read(4096):
-        pass
+    # Not through sys.stdin: Python aborts at its end if a thread still waits inside that object.
+    with suppress(OSError):
+        while os.read(0, 4096):
+            pass
     # Not SIGINT: a program started in the background may have been told to ignore that one.
     signal.raise_signal(signal.SIGTERM)
