@@ -138,7 +138,11 @@ class PairBatches(Dataset[dict[str, Any]]):
         self._epoch_seed = int(seed or 0)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Batch `index`: `image` (B, C, h, w) or (B, 1, D, h, w), `label`, `style` (B,) int64, `scale`."""
+        """Batch `index`: `image` (B, C, h, w) or (B, 1, D, h, w), `label`, `real`, `style` (B,) int64, `scale`.
+
+        `real` is what adversaries hold for real: the label has more noise than normal dose wherever a mean-square
+        estimate of it is to have as much.
+        """
         if not 0 <= index < self._length:
             raise IndexError(index)
         rng = np.random.default_rng((self._seed, self._epoch_seed, index))
@@ -148,13 +152,14 @@ class PairBatches(Dataset[dict[str, Any]]):
         return {
             "image": torch.from_numpy(np.stack([s[0] for s in samples])),
             "label": torch.from_numpy(np.stack([s[1] for s in samples])),
-            "style": torch.tensor([s[2] for s in samples]),
+            "real": torch.from_numpy(np.stack([s[2] for s in samples])),
+            "style": torch.tensor([s[3] for s in samples]),
             "scale": scale,
         }
 
     def _sample(
         self, rng: np.random.Generator, scale: list[int]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], int]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], int]:
         plan = self._plan
         scan = self._scans[int(rng.choice(len(self._scans), p=self._weights))]
         low, high = np.log(plan.dose_range)
@@ -163,18 +168,18 @@ class PairBatches(Dataset[dict[str, Any]]):
         style = str(rng.choice([name for name in plan.trained_styles if not (finer and name in self._kernels)]))
         kernel = self._kernels.get(style)
         clean, noise = self._varied(rng, scan, scale, dose, kernel)
-        target = clean[0] + kept_noise(style, dose) * noise[0]
-        seen = clean[1] + noise[1]
-        flip, turn = rng.integers(2), int(rng.integers(4))
-        if flip:
-            target, seen = target[..., ::-1], seen[..., ::-1]
-        target, seen = np.rot90(target, turn, (-2, -1)), np.rot90(seen, turn, (-2, -1))
+        share = kept_noise(style, dose)
+        target, seen = clean[0] + share * noise[0], clean[1] + noise[1]
+        real = target if share == 1.0 else clean[0]
+        flip, turn = bool(rng.integers(2)), int(rng.integers(4))
+        target, real, seen = (np.rot90(x[..., ::-1] if flip else x, turn, (-2, -1)) for x in (target, real, seen))
         image = _averaged(seen, [1, *scale] if len(scale) == 2 else scale)
         if len(scale) == 2:
-            label = target[plan.slices // 2][None]
+            label, real = target[plan.slices // 2][None], real[plan.slices // 2][None]
         else:
-            image, label = image[None], target[None]
-        return np.ascontiguousarray(image), np.ascontiguousarray(label), list(plan.styles).index(style)
+            image, label, real = image[None], target[None], real[None]
+        number = list(plan.styles).index(style)
+        return np.ascontiguousarray(image), np.ascontiguousarray(label), np.ascontiguousarray(real), number
 
     def _varied(
         self, rng: np.random.Generator, scan: CachedScan, scale: list[int], dose: float, kernel: KernelStyle | None

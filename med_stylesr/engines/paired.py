@@ -68,6 +68,8 @@ class PairedGanTrainer(SupervisedTrainer):
     generator with the sum of the fidelity losses and the adversaries' terms. Handlers, checkpoints, early stopping and
     `MonaiAlgo` work as with the parent class. Epoch means of every term stand in `state.metrics`.
 
+    Adversaries hold the batch's `real` (B, 1, …) for real where it has one, its label otherwise.
+
     The iteration's losses and gradient norms are checked before the optimiser moves: a value that is not finite stops
     the run and the weights stay as they were.
 
@@ -116,6 +118,7 @@ class PairedGanTrainer(SupervisedTrainer):
         image, label, args, kwargs = batch if len(batch) == 4 else (*batch, (), {})
         style, iteration = kwargs.get("style"), self.state.iteration
         active = [adversary for adversary in self.adversaries if adversary.active(iteration)]
+        real = batchdata["real"].to(label) if "real" in batchdata else label
         self.state.output = {Keys.IMAGE: image, Keys.LABEL: label}
         self.network.train()
         with self.autocast():
@@ -125,12 +128,12 @@ class PairedGanTrainer(SupervisedTrainer):
         self.fire_event(IterationEvents.FORWARD_COMPLETED)
         terms: dict[str, Tensor] = {}
         for adversary in active:
-            terms.update(adversary.learn(pred, label, style, iteration, self.autocast()))
+            terms.update(adversary.learn(pred, real, style, iteration, self.autocast()))
             require_finite(terms, self.state)
         total, parts = fidelity(self.loss_function, pred, label, style)
         terms.update({name: value.detach().mean() for name, value in parts.items()})
         for adversary in active:
-            weighted, plain = adversary.judge(pred, label, style, iteration, self.autocast())
+            weighted, plain = adversary.judge(pred, real, style, iteration, self.autocast())
             terms[f"g_{adversary.name}"] = plain.detach().mean()
             total = total + weighted
         terms["gradient"] = self._descend(total.mean(), terms)

@@ -153,3 +153,12 @@ def test_kernel_styles_are_for_scale_one(cache: Path) -> None:
     }
     batch = PairBatches(cache, 1, 3, **plan, scales=[[2, 2]], slices=1)[0]
     assert set(batch["style"].tolist()) == {0}
+
+
+def test_what_adversaries_hold_for_real_has_normal_dose_noise(cache: Path) -> None:
+    """The target of `normal-dose` has noise on top of it, that of `as-is` is real as it stands."""
+    plan = {**PLAN, "styles": ["normal-dose", "as-is"], "patch": 32, "batch_size": 8, "dose_range": (0.1, 0.1)}
+    for style, more in (("normal-dose", True), ("as-is", False)):
+        batch = PairBatches(cache, 1, 3, **{**plan, "trained_styles": [style]}, scales=[[1, 1]], slices=1)[0]
+        difference = batch["label"] - batch["real"]
+        assert (float(difference.std()) > 1) is more
