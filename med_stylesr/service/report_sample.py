@@ -33,14 +33,17 @@ class ReportSample:
         first = max(0, (total - limit) // 2) if scale[0] > 1 else 0
         self._wanted = list(range(first, total, self._step))[:limit]
         self._after: dict[int, NDArray[np.int16]] = {}
+        self._spread: dict[int, NDArray[np.float16]] = {}
 
-    def remember(self, start: int, hu: NDArray[Any]) -> None:
-        """Take what is wanted of slices start … of the result."""
+    def remember(self, start: int, hu: NDArray[Any], spread_hu: NDArray[np.float32] | None) -> None:
+        """Take what is wanted of slices start … of the result, and of its uncertainty if there is one."""
         sz = self._scale[0]
         for k in self._wanted:
             for sub in range(k * sz, (k + 1) * sz):
                 if start <= sub < start + len(hu):
                     self._after[sub] = np.rint(hu[sub - start]).astype(np.int16)
+                    if spread_hu is not None:
+                        self._spread[sub] = spread_hu[sub - start].astype(np.float16)
 
     def volumes(self, source: SliceSource) -> tuple[CTVolume, CTVolume]:
         """Input and result at the collected slices."""
@@ -52,6 +55,13 @@ class ReportSample:
             CTVolume(before, self._picked(self._grid, first)),
             CTVolume(after, self._picked(fine, first * self._scale[0])),
         )
+
+    def uncertainty(self) -> CTVolume | None:
+        """Uncertainty in HU at the collected slices of the result; None without one."""
+        if not self._spread:
+            return None
+        spread = np.stack([self._spread[k] for k in sorted(self._spread)]).astype(np.float32)
+        return CTVolume(spread, self._picked(self._grid.super_resolved(self._scale), self._wanted[0] * self._scale[0]))
 
     def _picked(self, grid: VoxelGrid, first: int) -> Affine:
         affine = grid.affine.copy()
