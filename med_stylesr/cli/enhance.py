@@ -56,6 +56,18 @@ def enhance(
     target_noise: Annotated[
         float | None, typer.Option(metavar="HU", help="Noise that auto is to leave in soft tissue.")
     ] = None,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty",
+            help="Also write how uncertain each voxel is (standard deviation in HU over four mirror images). Takes "
+            "four times as long.",
+        ),
+    ] = False,
+    safe: Annotated[
+        bool,
+        typer.Option("--safe", help="Give the input back where the result is uncertain. Takes four times as long."),
+    ] = False,
     style: Annotated[str, typer.Option(help="A style of the bundle: normal-dose, smooth, as-is.")] = "normal-dose",
     bundle: Annotated[str, typer.Option(help="Bundle folder, or the name of a shipped one.")] = "ldct_stylesr_2d",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -91,6 +103,8 @@ def enhance(
 
     Half of the correction: med-stylesr enhance chest.nii.gz out/ --strength 0.5
 
+    Careful, with a map of what is uncertain: med-stylesr enhance scans/ out/ --safe --uncertainty
+
     Go on after Ctrl-C, or do what failed or is new: med-stylesr enhance scans/ out/ --resume
 
     Exit status: 0 all done, 1 something failed and the rest was done, 2 wrong usage or nothing usable in SOURCE.
@@ -116,7 +130,7 @@ def enhance(
         from med_stylesr.service.settings import EnhanceSettings
 
         settings = EnhanceSettings(
-            options=EnhanceOptions(scale=scale, style=style, request=asked),
+            options=EnhanceOptions(scale=scale, style=style, request=asked, uncertainty=uncertainty, safe=safe),
             spacing_mm=spacing,
             bundle=bundle,
             device=device,
