@@ -129,6 +129,11 @@ class Enhancer:
         self._names[first.network.spatial_dims] = bundle
         self._loaded = {first.network.spatial_dims: (first, TorchRuntime(first.network))}
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the networks run on a GPU."""
+        return self._device.type != "cpu"
+
     def bundle(self, spatial_dims: int) -> LoadedBundle:
         """The bundle for 2 (in plane) or 3 (through plane) dimensions, loaded on first use."""
         return self._ready(spatial_dims)[0]

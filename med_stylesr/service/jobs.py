@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from med_stylesr import __version__
 from med_stylesr.errors import InputError, MedStyleError, UsageError
 from med_stylesr.geometry import VoxelGrid
-from med_stylesr.inference.enhancer import Enhancement, EnhanceOptions, Enhancer, require_even_slices
+from med_stylesr.inference.enhancer import Enhancement, Enhancer, require_even_slices
+from med_stylesr.inference.request import EnhanceOptions
 from med_stylesr.inference.slices import ArraySlices, DecodedSlices, SliceSource
 from med_stylesr.io.derivation import SMOOTHING, SPATIAL_RESAMPLING, Derivation
 from med_stylesr.io.derived_header import DerivedHeader
 from med_stylesr.io.dicom_read import read_slices, read_volume
 from med_stylesr.io.dicom_write import DerivedSeriesWriter, output_places
 from med_stylesr.io.names import safe_component
-from med_stylesr.io.publish import staged_file, staged_folder
+from med_stylesr.io.publish import Staging
 from med_stylesr.io.series import DicomSeries
 from med_stylesr.io.source import VolumeFile
-from med_stylesr.io.volume_file import read_volume_file, volume_ending, write_volume_file
+from med_stylesr.io.volume_file import read_volume_file, write_volume_file
+from med_stylesr.service.plan import VOLUME_ENDINGS, volume_place
 from med_stylesr.service.privacy import Privacy
 from med_stylesr.service.report_sample import ReportSample
 from med_stylesr.service.settings import EnhanceSettings
+from med_stylesr.service.uncertainty_output import (
+    Transform,
+    described_steps,
+    stored_steps,
+    uncertainty_derivation,
+    uncertainty_file,
+)
 from med_stylesr.volume import CTVolume
 
 SERIES_NUMBER_OFFSET: Final = 9000
 """Added to SeriesNumber: derived series sort behind the originals of a study."""
-_ENDINGS: Final = {"nifti": ".nii.gz", "nrrd": ".nrrd"}
 _CONTEXT: Final = 16
 """Decoded slices kept behind: the halo of a slab is read again for the next one."""
 
@@ -72,17 +78,38 @@ class Bench:
     privacy: Privacy
 
 
-def enhance_series(series: DicomSeries, bench: Bench, progress: Progress) -> Outcome:
+@dataclass(frozen=True)
+class Journal:
+    """How a result is announced before it appears, so that a killed run loses and repeats nothing.
+
+    Attributes:
+        record: see `Staging.publish`.
+        created: what the dates and times of creation in the output tell.
+        told: what the record says of an outcome.
+    """
+
+    record: Path
+    created: datetime
+    told: Callable[[Outcome], Mapping[str, Any]]
+
+
+def enhance_series(series: DicomSeries, bench: Bench, progress: Progress, journal: Journal | None = None) -> Outcome:
     """Enhance a CT series into a derived DICOM series, or a volume file if the settings say so.
+
+    Args:
+        series: the series.
+        bench: what to work with.
+        progress: called with slices done and slices in all.
+        journal: where the result is announced; None announces it nowhere and dates it now.
 
     Raises:
         InputError: if the series cannot be used or the output cannot be written.
         UsageError: if the output exists, or an option does not fit.
     """
     settings, privacy = bench.settings, bench.privacy
-    options = options_for(settings, series.grid.spacing_mm)
+    options = settings.options_for(series.grid.spacing_mm)
     patient = bench.dest / privacy.patient_folder(series)
-    if settings.format in _ENDINGS:
+    if settings.format in VOLUME_ENDINGS:
         if privacy.on:
             why = "pixels are searched for burned-in text in DICOM only"
             raise InputError(series.name, why, "use --format dicom, or `med-stylesr deidentify` first")
@@ -90,38 +117,58 @@ def enhance_series(series: DicomSeries, bench: Bench, progress: Progress) -> Out
             why = "slices are not evenly spaced, which no volume file can say"
             raise InputError(series.name, why, "use --format dicom")
         stem = safe_component(privacy.file_stem(f"{series.uid} {series.part}".strip()), "series")
-        path = patient / (stem + _ENDINGS[settings.format])
-        _require_free(path, settings.overwrite)
-        outcome = _enhance_volume(read_volume(series), path, options, bench, progress)
-        return replace(outcome, quoting=[*series.warnings, *outcome.quoting])
+        path = patient / (stem + VOLUME_ENDINGS[settings.format])
+        return _enhance_volume(read_volume(series), path, options, bench, progress, journal)
     if options.scale[0] > 1:
         require_even_slices(series.slice_origins_mm is None, series.name)
     grid, origins = output_places(series, options.scale)
     source = DecodedSlices(series.grid.shape, lambda start, stop: read_slices(series, start, stop), _CONTEXT)
     enhancement = bench.enhancer.open(source, series.grid.spacing_mm, options)
-    derivation = derivation_of(enhancement, options, bench.enhancer)
-    final = patient / privacy.uid(str(DerivedHeader(series, grid, derivation, origins).series_uid))
-    page = final.with_name(f"{final.name}.html")
+    created = datetime.now().astimezone() if journal is None else journal.created
+    derivation = derivation_of(enhancement, options, bench.enhancer, created)
     sample = ReportSample(series.grid, options.scale)
-    with staged_folder(final, settings.overwrite) as folder:
-        _require_free(page, settings.overwrite)
-        writer = DerivedSeriesWriter(
-            series, grid, derivation, folder, slice_origins_mm=origins, transform_dataset=privacy.transform
-        )
+    with Staging(settings.overwrite) as staging:
+
+        def writer(of: Derivation, transform: Transform | None) -> tuple[Path, DerivedSeriesWriter]:
+            place = patient / privacy.uid(str(DerivedHeader(series, grid, of, origins).series_uid))
+            folder = staging.folder(place)
+            return place, DerivedSeriesWriter(
+                series, grid, of, folder, slice_origins_mm=origins, transform_dataset=transform
+            )
+
+        final, enhanced = writer(derivation, privacy.transform)
+        places, uncertain = [final], None
+        if options.uncertainty:
+            place, uncertain = writer(uncertainty_derivation(derivation), described_steps(privacy.transform))
+            places.append(place)
+        page = final.with_name(f"{final.name}.html")
+        partial_page = staging.file(page) if settings.report else None
         for start, hu in enhancement.slabs():
+            spread = enhancement.uncertainty(start) if uncertain else None
             for offset, plane in enumerate(hu):
-                writer.write(start + offset, plane)
-            sample.remember(start, hu)
+                enhanced.write(start + offset, plane)
+                if uncertain and spread is not None:
+                    uncertain.write(start + offset, stored_steps(spread[offset]))
+            sample.remember(start, hu, spread)
             progress(start + len(hu), grid.shape[0])
         facts = _facts(enhancement, grid)
-        # Before the series appears, so that an interruption leaves both or neither.
-        hindered = write_report(page, sample, source, facts) if settings.report else []
-    outputs = [str(place.relative_to(bench.dest)) for place in (final, page) if place.exists()]
-    return Outcome(outputs, facts, enhancement.warnings(), [*series.warnings, *writer.warnings, *hindered])
+        hindered = write_report(partial_page, sample, source, facts) if partial_page else []
+        if partial_page and not hindered:
+            places.append(page)
+        quoting = [*series.warnings, *enhanced.warnings, *hindered]
+        outcome = Outcome(_relative(places, bench), facts, enhancement.warnings(), quoting)
+        _publish(staging, places, outcome, journal)
+    return outcome
 
 
-def enhance_file(file: VolumeFile, bench: Bench, progress: Progress) -> Outcome:
+def enhance_file(file: VolumeFile, bench: Bench, progress: Progress, journal: Journal | None = None) -> Outcome:
     """Enhance a NIfTI, NRRD or MetaImage volume into a file of the same format at the same place below DEST.
+
+    Args:
+        file: the volume.
+        bench: what to work with.
+        progress: called with slices done and slices in all.
+        journal: where the result is announced; None announces it nowhere.
 
     Raises:
         InputError: if the file cannot be used or the output cannot be written.
@@ -132,45 +179,50 @@ def enhance_file(file: VolumeFile, bench: Bench, progress: Progress) -> Outcome:
         raise UsageError(
             str(file.path), "a volume file has no headers to make a DICOM series of", "use --format auto, nifti or nrrd"
         )
-    path = volume_place(file, bench)
-    _require_free(path, settings.overwrite)
+    path = bench.dest / volume_place(file, settings.format, bench.privacy)
     volume = read_volume_file(file.path)
-    return _enhance_volume(volume, path, options_for(settings, volume.spacing_mm), bench, progress)
+    return _enhance_volume(volume, path, settings.options_for(volume.spacing_mm), bench, progress, journal)
 
 
-def volume_place(file: VolumeFile, bench: Bench) -> Path:
-    """Where the result of a volume file goes: the same place below DEST, under a name that tells nothing if so asked.
-
-    Detached headers (.mhd, .nhdr) become one-file volumes of their format.
-    """
-    ending = volume_ending(file.relative)
-    wanted = _ENDINGS.get(bench.settings.format, {".mhd": ".mha", ".nhdr": ".nrrd"}.get(ending, ending))
-    if bench.privacy.on:
-        return bench.dest / (bench.privacy.file_stem(str(file.relative)) + wanted)
-    return bench.dest / file.relative.with_name(file.relative.name[: -len(ending)] + wanted)
-
-
-def _require_free(path: Path, overwrite: bool) -> None:
-    if not overwrite and (path.exists() or path.is_symlink()):
-        raise UsageError(str(path), "exists already", "use --overwrite, or another DEST")
-
-
-def _enhance_volume(volume: CTVolume, path: Path, options: EnhanceOptions, bench: Bench, progress: Progress) -> Outcome:
-    """Enhance a volume in memory into one file, with its report beside it."""
+def _enhance_volume(
+    volume: CTVolume, path: Path, options: EnhanceOptions, bench: Bench, progress: Progress, journal: Journal | None
+) -> Outcome:
+    """Enhance a volume in memory into one file, with its uncertainty and its report beside it."""
     page = path.with_name(f"{path.name}.html")
-    _require_free(page, bench.settings.overwrite)
-    result, enhancement = bench.enhancer.enhance(volume, options, progress)
-    facts = _facts(enhancement, result.grid)
-    hindered = []
-    with staged_file(path, bench.settings.overwrite) as partial:
+    with Staging(bench.settings.overwrite) as staging:
+        partial, places = staging.file(path), [path]
+        partial_spread = staging.file(uncertainty_file(path)) if options.uncertainty else None
+        partial_page = staging.file(page) if bench.settings.report else None
+        result, enhancement = bench.enhancer.enhance(volume, options, progress)
+        facts = _facts(enhancement, result.grid)
         write_volume_file(result, partial, overwrite=True)
-        if bench.settings.report:
+        spread = enhancement.spread_hu
+        if partial_spread and spread is not None:
+            write_volume_file(result.with_hu(spread), partial_spread, overwrite=True)
+            places.append(uncertainty_file(path))
+        hindered = []
+        if partial_page:
             sample = ReportSample(volume.grid, options.scale)
-            sample.remember(0, result.hu)
-            hindered = write_report(page, sample, ArraySlices(volume.hu), facts)
-    outputs = [str(place.relative_to(bench.dest)) for place in (path, page) if place.exists()]
-    told = volume.provenance.get("warnings", ())
-    return Outcome(outputs, facts, enhancement.warnings(), [*told, *hindered])
+            sample.remember(0, result.hu, spread)
+            hindered = write_report(partial_page, sample, ArraySlices(volume.hu), facts)
+            places.extend([] if hindered else [page])
+        quoting = [*volume.provenance.get("warnings", ()), *hindered]
+        outcome = Outcome(_relative(places, bench), facts, enhancement.warnings(), quoting)
+        _publish(staging, places, outcome, journal)
+    return outcome
+
+
+def _relative(places: Sequence[Path], bench: Bench) -> list[str]:
+    return [str(place.relative_to(bench.dest)) for place in places]
+
+
+def _publish(staging: Staging, places: Sequence[Path], outcome: Outcome, journal: Journal | None) -> None:
+    """Let the result and what belongs to it appear together, announced in the journal."""
+    staging.withdraw_all_but(places)
+    if journal is None:
+        staging.publish()
+    else:
+        staging.publish(journal.record, journal.told(outcome))
 
 
 def _facts(enhancement: Enhancement, grid: VoxelGrid) -> dict[str, Any]:
@@ -178,13 +230,12 @@ def _facts(enhancement: Enhancement, grid: VoxelGrid) -> dict[str, Any]:
 
 
 def write_report(page: Path, sample: ReportSample, source: SliceSource, facts: dict[str, Any]) -> list[str]:
-    """Write the HTML report of a scan; what hinders it is a warning, since the scan itself is done."""
+    """Write the HTML report of a scan; what hinders it comes back as a warning, since the scan itself is done."""
     try:
         from med_stylesr.report.enhance_report import write_enhance_report
 
         before, after = sample.volumes(source)
-        with staged_file(page, overwrite=True) as partial:
-            write_enhance_report(partial, before, after, facts)
+        write_enhance_report(page, before, after, facts)
     except ImportError as error:
         return [f"no report was written ({error.name} is not installed: pip install 'med-stylesr[report]')"]
     except MedStyleError as error:
@@ -194,7 +245,9 @@ def write_report(page: Path, sample: ReportSample, source: SliceSource, facts: d
     return []
 
 
-def derivation_of(enhancement: Enhancement, options: EnhanceOptions, enhancer: Enhancer) -> Derivation:
+def derivation_of(
+    enhancement: Enhancement, options: EnhanceOptions, enhancer: Enhancer, created: datetime
+) -> Derivation:
     """What the derived series says of its making."""
     facts = enhancement.facts()
     models = {
@@ -208,7 +261,7 @@ def derivation_of(enhancement: Enhancement, options: EnhanceOptions, enhancer: E
         tool="med-stylesr",
         tool_version=__version__,
         codes=(SMOOTHING, SPATIAL_RESAMPLING) if scaled else (SMOOTHING,),
-        created=datetime.now().astimezone(),
+        created=created,
         series_suffix="med-stylesr x" + "x".join(map(str, options.scale)) if scaled else "med-stylesr",
         series_number_offset=SERIES_NUMBER_OFFSET,
         source_radius=enhancer.bundle(3 if through else 2).network.depth_reach,
@@ -218,20 +271,6 @@ def derivation_of(enhancement: Enhancement, options: EnhanceOptions, enhancer: E
             "strength": facts["strength"],
             "towards smooth": facts["towards_smooth"],
             "scale": list(options.scale),
+            **({"safe": "yes"} if options.safe else {}),
         },
     )
-
-
-def options_for(settings: EnhanceSettings, spacing_mm: tuple[float, float, float]) -> EnhanceOptions:
-    """The options, with the whole factors that come nearest to a target spacing if one was asked for.
-
-    Raises:
-        InputError: if the scan is finer than that.
-    """
-    if settings.spacing_mm is None:
-        return settings.options
-    factors = [max(1, int(np.rint(have / want))) for have, want in zip(spacing_mm, settings.spacing_mm, strict=True)]
-    if any(want > 1.5 * have for have, want in zip(spacing_mm, settings.spacing_mm, strict=True)):
-        asked, told = (" x ".join(f"{mm:.3g}" for mm in spacing) for spacing in (settings.spacing_mm, spacing_mm))
-        raise InputError(f"--spacing of {asked} mm", f"is coarser than the scan ({told} mm)", "use a finer one")
-    return replace(settings.options, scale=(factors[0], factors[1], factors[2]))

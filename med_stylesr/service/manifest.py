@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
 from med_stylesr import __version__
 from med_stylesr.errors import InputError, UsageError
+from med_stylesr.io.publish import RECORD, recovered, remove_leftovers
 
 NAME: Final = "manifest.json"
 DONE: Final = "done"
 FAILED: Final = "failed"
 SKIPPED: Final = "skipped"
 RUNNING: Final = "running"
+_SAVE_SHARE: Final = 20
+"""Saving may take one part in so many of a run's time."""
 
 
 @dataclass
@@ -35,6 +39,8 @@ class Entry:
         outputs: paths relative to DEST; a series is told by its folder.
         facts: what was done, in numbers.
         seconds: time taken.
+        created: moment that dates and times in the output tell; that of the run which first planned it.
+        quarantined: whether it killed its worker twice, so that no later run tries it again unasked.
     """
 
     source: str
@@ -46,6 +52,8 @@ class Entry:
     outputs: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    created: str = ""
+    quarantined: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,10 +63,16 @@ class Earlier:
     Attributes:
         arguments: its arguments.
         done: entries that are done and whose outputs are still there.
+        quarantined: entries that are not to be tried again.
+        begun: moments of creation by the fingerprints of what was planned and not finished.
+        records: files that announce outputs which the manifest did not know of; to be removed once it does.
     """
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
     done: tuple[Entry, ...] = ()
+    quarantined: tuple[Entry, ...] = ()
+    begun: Mapping[str, str] = field(default_factory=dict)
+    records: tuple[Path, ...] = ()
 
 
 class Manifest:
@@ -84,6 +98,8 @@ class Manifest:
             "started": _now(),
         }
         self._kept = list(kept)
+        self._unsaved: list[Path] = []
+        self._saved, self._save_seconds = 0.0, 0.0
         self.entries: list[Entry] = []
 
     def put(self, entry: Entry) -> None:
@@ -91,27 +107,33 @@ class Manifest:
         places = set(entry.outputs)
         self._kept = [e for e in self._kept if e.fingerprint != entry.fingerprint and not places & set(e.outputs)]
         for i, known in enumerate(self.entries):
-            if (known.source, known.kind) == (entry.source, entry.kind):
+            if (entry.fingerprint, entry.source, entry.kind) == (known.fingerprint, known.source, known.kind):
                 self.entries[i] = entry
                 break
         else:
             self.entries.append(entry)
 
     def set(self, entry: Entry) -> None:
-        """Add an entry, or replace the one for the same input, and save.
+        """Add an entry, or replace the one for the same input, and save soon.
+
+        What is not saved yet is in a record of its own (see `record_path`), so a kill loses nothing; writing a long
+        manifest after each of thousands of scans would take longer than the scans.
 
         Raises:
             InputError: if the file cannot be written.
         """
         self.put(entry)
-        self.save()
+        self._unsaved.append(record_path(self._path.parent, entry.fingerprint))
+        if time.monotonic() - self._saved >= _SAVE_SHARE * self._save_seconds:
+            self.save()
 
     def save(self) -> None:
-        """Write the file under a temporary name, then rename it.
+        """Write the file under a temporary name, then rename it; remove the records of what it now holds.
 
         Raises:
             InputError: if it cannot be written.
         """
+        started = time.monotonic()
         everything = [*self.entries, *self._kept]
         counts = {status: sum(e.status == status for e in everything) for status in (DONE, FAILED, SKIPPED)}
         whole = {**self._head, "updated": _now(), "counts": counts, "series": [vars(e) for e in everything]}
@@ -123,11 +145,24 @@ class Manifest:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, self._path)
+            while self._unsaved:
+                self._unsaved.pop().unlink(missing_ok=True)
         except OSError as error:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
             why = f"cannot be written ({error.strerror or error})"
             raise InputError(str(self._path), why, "make room or check the permissions, then --resume") from error
+        self._saved = time.monotonic()
+        self._save_seconds = self._saved - started
+
+    def adopt(self, records: Sequence[Path]) -> None:
+        """Remove these records with the next save: their entries are among the kept ones."""
+        self._unsaved.extend(records)
+
+
+def record_path(dest: Path, fingerprint: str) -> Path:
+    """Where a finished input is announced until the manifest holds it."""
+    return dest / f"{RECORD}{fingerprint[:32]}.json"
 
 
 def read_earlier(dest: Path) -> Earlier:
@@ -140,12 +175,38 @@ def read_earlier(dest: Path) -> Earlier:
     try:
         whole = json.loads(path.read_text(encoding="utf-8"))
         entries = [Entry(**item) for item in whole["series"]]
-        there = [e for e in entries if e.status == DONE and all((dest / place).exists() for place in e.outputs)]
-        return Earlier(dict(whole["arguments"]), tuple(there))
+        return Earlier(
+            arguments=dict(whole["arguments"]),
+            done=tuple(e for e in entries if e.status == DONE and all((dest / o).exists() for o in e.outputs)),
+            quarantined=tuple(e for e in entries if e.quarantined),
+            begun={e.fingerprint: e.created for e in entries if e.status == RUNNING and e.created},
+        )
     except FileNotFoundError:
         return Earlier()
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise UsageError(str(path), f"is no manifest of this program ({error})", "move it away") from error
+
+
+def take_over(dest: Path) -> Earlier:
+    """Finish or clear away what a killed run left in DEST, and tell what all earlier runs did; for `sole_use` only.
+
+    Raises:
+        UsageError: if the manifest there is none.
+    """
+    earlier = read_earlier(dest)
+    if not dest.is_dir():
+        return earlier
+    found: dict[str, Entry] = {}
+    records = tuple(sorted(dest.glob(f"{RECORD}*.json")))
+    for record in records:
+        told = recovered(record)
+        if told is not None:
+            with suppress(TypeError):
+                entry = Entry(**told)
+                found[entry.fingerprint] = entry
+    remove_leftovers(dest)
+    known = tuple(entry for entry in earlier.done if entry.fingerprint not in found)
+    return replace(earlier, done=(*known, *found.values()), records=records)
 
 
 def _now() -> str:

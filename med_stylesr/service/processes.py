@@ -1,109 +1,276 @@
-"""Work spread over processes: a worker that dies takes one item with it, and all stop when their parent does."""
+"""Work spread over bounded processes: one that crashes, hangs or balloons is replaced, and its item tried once more."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from types import TracebackType
+from typing import Any, Final, Generic, TypeVar
+
+from med_stylesr.service.memory import resident_bytes
+from med_stylesr.service.worker_main import GRACE_SECONDS, OUT_OF_MEMORY, serve
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-GRACE_SECONDS: Final = 20
-"""Time that a worker has to clean up when the run is stopped."""
+TRIES: Final = 2
+"""How often an item is begun before it is given up."""
+_POLL_SECONDS: Final = 0.25
+_START_SECONDS: Final = 600
+_START_TRIES: Final = 3
 
 
-def spread(
-    work: Callable[[Item], Result],
-    items: Iterable[Item],
-    jobs: int,
-    start: Callable[..., None],
-    arguments: tuple[Any, ...],
-    began: Callable[[Item], None],
-) -> Generator[tuple[Item, Result | None], None, None]:
-    """Do `work` on every item in worker processes; yields items with their results as they finish.
+@dataclass(frozen=True)
+class Lost:
+    """What stands for the result of an item that no worker could finish.
 
-    No more items than workers are under way at once, so that few are in doubt when a worker dies: each of these gets
-    a worker to itself then, and what kills that one has None for its result. Closing the generator stops all workers.
+    Attributes:
+        reason: what became of the worker the last time.
+    """
+
+    reason: str
+
+
+@dataclass
+class _Worker(Generic[Item]):
+    process: SpawnProcess
+    connection: Connection
+    deadline: float | None
+    item: Item | None = None
+    ready: bool = False
+    shared: bool = False
+    verdict: str = ""
+
+
+@dataclass
+class _Waiting(Generic[Item]):
+    items: deque[Item]
+    tried: dict[int, int] = field(default_factory=dict)
+
+
+class Crew(Generic[Item, Result]):
+    """Worker processes for any number of items; a context manager that stops them all at its end.
 
     Args:
-        work: importable function of an item; what it returns must be picklable.
-        items: picklable.
-        jobs: worker processes.
-        start: called once in every worker with `arguments`.
+        work: importable function of an item and a function that passes anything picklable on to `heard`.
+        start: importable; called once in every worker with `arguments`; what it returns is that of `begin`.
         arguments: picklable.
-        began: told, in this process, of every item that a worker takes.
+        jobs: worker processes.
+        memory_bytes: resident memory above which a worker is stopped, or None.
+        buried: told every item whose worker has died, with the process id; may know a result in spite of that.
     """
-    waiting = deque(items)
-    while waiting:
-        doubtful = yield from _shift(work, waiting, jobs, start, arguments, began)
-        for item in doubtful:
-            if (yield from _shift(work, deque([item]), 1, start, arguments, began)):
-                yield item, None
 
+    def __init__(
+        self,
+        work: Callable[[Item, Callable[[Any], None]], Result],
+        start: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        jobs: int,
+        memory_bytes: int | None = None,
+        buried: Callable[[Item, int], Result | None] = lambda item, process: None,
+    ) -> None:
+        self._work, self._start, self._arguments, self._jobs = work, start, arguments, jobs
+        self._memory_bytes, self.buried = memory_bytes, buried
+        self._context = multiprocessing.get_context("spawn")
+        self._lifeline, self._parent = self._context.Pipe(duplex=False)
+        self._workers: list[_Worker[Item]] = []
+        self._share: tuple[Callable[..., None], tuple[Any, ...]] | None = None
+        self._start_failures = 0
 
-def _shift(
-    work: Callable[[Item], Result],
-    waiting: deque[Item],
-    jobs: int,
-    start: Callable[..., None],
-    arguments: tuple[Any, ...],
-    began: Callable[[Item], None],
-) -> Generator[tuple[Item, Result | None], None, list[Item]]:
-    """Work until nothing waits or a worker has died; returns the items that were under way then."""
-    with _pool(min(jobs, len(waiting)), start, arguments) as pool:
-        running: dict[Future[Result], Item] = {}
-        doubtful: list[Item] = []
-        while running or (waiting and not doubtful):
-            try:
-                while waiting and not doubtful and len(running) < jobs:
-                    with _interruption_held_back():
-                        future = pool.submit(_working, work, waiting[0])
-                    running[future] = waiting.popleft()
-                    began(running[future])
-            except BrokenProcessPool:
-                # The item was not taken; it is not in doubt unless no worker can be started at all.
-                if not running:
-                    doubtful.append(waiting.popleft())
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                item = running.pop(future)
+    def __enter__(self) -> Crew[Item, Result]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def begin(self) -> Any:
+        """Start the first worker; returns what `start` returned there.
+
+        Raises:
+            Exception: what `start` raised.
+            RuntimeError: if the process ended instead.
+        """
+        worker = self._hire()
+        if not wait([worker.connection, worker.process.sentinel], timeout=_START_SECONDS):
+            raise RuntimeError("a worker process did not start in time")
+        try:
+            kind, value = worker.connection.recv()
+        except (EOFError, OSError):
+            worker.process.join(GRACE_SECONDS)
+            raise RuntimeError(f"a worker process could not start ({_ending(worker.process)})") from None
+        if kind == "unfit":
+            raise value
+        worker.ready, worker.deadline = True, None
+        return value
+
+    def share(self, accept: Callable[..., None], *arguments: Any) -> None:
+        """Have every worker call an importable function before its next item."""
+        self._share = (accept, arguments)
+        for worker in self._workers:
+            worker.shared = False
+
+    def spread(
+        self,
+        items: Iterable[Item],
+        began: Callable[[Item], None],
+        heard: Callable[[Item, Any], None] = lambda item, told: None,
+        allowed: Callable[[Item], float | None] = lambda item: None,
+    ) -> Generator[tuple[Item, Result | Lost], None, None]:
+        """Do the work on every item; yields items with their results as they finish.
+
+        An item whose worker dies, or is stopped for taking more time or memory than it may, goes to the end of the
+        queue once and is given up the second time.
+
+        Args:
+            items: picklable.
+            began: told, in this process, of every item that a worker takes.
+            heard: told what workers pass on meanwhile.
+            allowed: seconds that an item may take, or None.
+        """
+        queue = _Waiting(deque(items))
+        while queue.items or any(worker.item is not None for worker in self._workers):
+            yield from self._assign(queue, began, allowed)
+            yield from self._listen(queue, heard)
+
+    def close(self) -> None:
+        """Stop all workers; those at work may clean up first."""
+        self._parent.close()
+        for worker in self._workers:
+            with suppress(OSError):
+                worker.connection.close()
+        deadline = time.monotonic() + GRACE_SECONDS + 2
+        for worker in self._workers:
+            worker.process.join(max(0.1, deadline - time.monotonic()))
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+        self._workers.clear()
+        self._lifeline.close()
+
+    def _hire(self) -> _Worker[Item]:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=serve, args=(theirs, self._lifeline, self._work, self._start, self._arguments), daemon=False
+        )
+        with _interruption_held_back():
+            process.start()
+        theirs.close()
+        worker: _Worker[Item] = _Worker(process, ours, time.monotonic() + _START_SECONDS)
+        self._workers.append(worker)
+        return worker
+
+    def _assign(
+        self, queue: _Waiting[Item], began: Callable[[Item], None], allowed: Callable[[Item], float | None]
+    ) -> Generator[tuple[Item, Result | Lost], None, None]:
+        busy = sum(worker.item is not None for worker in self._workers)
+        while len(self._workers) < min(self._jobs, len(queue.items) + busy):
+            if self._start_failures >= _START_TRIES:
+                break
+            self._hire()
+        if not self._workers:
+            # Whatever stops processes from starting will stop the next one as well.
+            while queue.items:
+                yield queue.items.popleft(), Lost("no worker process could be started")
+        for worker in self._workers:
+            if worker.ready and worker.item is None and queue.items:
+                item = queue.items.popleft()
                 try:
-                    result = future.result()
-                except BrokenProcessPool:
-                    doubtful.append(item)
-                else:
-                    yield item, result
-        return doubtful
+                    if self._share is not None and not worker.shared:
+                        worker.connection.send(("share", *self._share))
+                        worker.shared = True
+                    worker.connection.send(("work", item))
+                except OSError:
+                    # It has died idle; that is noticed next, and the item was not taken.
+                    queue.items.appendleft(item)
+                    worker.ready = False
+                    continue
+                seconds = allowed(item)
+                worker.item, worker.deadline = item, None if seconds is None else time.monotonic() + seconds
+                began(item)
+
+    def _listen(
+        self, queue: _Waiting[Item], heard: Callable[[Item, Any], None]
+    ) -> Generator[tuple[Item, Result | Lost], None, None]:
+        speaking = set(wait([worker.connection for worker in self._workers], timeout=_POLL_SECONDS))
+        for worker in list(self._workers):
+            if worker.connection in speaking:
+                yield from self._hear(worker, queue, heard)
+            else:
+                self._judge(worker)
+
+    def _hear(
+        self, worker: _Worker[Item], queue: _Waiting[Item], heard: Callable[[Item, Any], None]
+    ) -> Generator[tuple[Item, Result | Lost], None, None]:
+        try:
+            kind, value = worker.connection.recv()
+        except (EOFError, OSError):
+            yield from self._bury(worker, queue)
+            return
+        item = worker.item
+        if kind == "ready":
+            worker.ready, worker.deadline, self._start_failures = True, None, 0
+        elif kind == "told" and item is not None:
+            heard(item, value)
+        elif kind == "result" and item is not None:
+            worker.item, worker.deadline = None, None
+            yield item, value
+
+    def _bury(self, worker: _Worker[Item], queue: _Waiting[Item]) -> Generator[tuple[Item, Result | Lost], None, None]:
+        worker.process.join(GRACE_SECONDS)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        self._workers.remove(worker)
+        worker.connection.close()
+        item = worker.item
+        if item is None:
+            self._start_failures += 1
+            return
+        result = self.buried(item, worker.process.pid or 0)
+        if result is not None:
+            yield item, result
+            return
+        tries = queue.tried[id(item)] = queue.tried.get(id(item), 0) + 1
+        if tries < TRIES:
+            queue.items.append(item)
+        else:
+            yield item, Lost(worker.verdict or _ending(worker.process))
+
+    def _judge(self, worker: _Worker[Item]) -> None:
+        """Stop a worker that has taken too much time or memory; its end is heard of next."""
+        if worker.deadline is not None and time.monotonic() > worker.deadline:
+            worker.verdict = "took longer than its time limit" if worker.ready else "did not start in time"
+        elif self._memory_bytes is not None and resident_bytes(worker.process.pid) > self._memory_bytes:
+            worker.verdict = f"took more memory than its limit of {self._memory_bytes >> 20} MB"
+        else:
+            return
+        worker.process.kill()
+
+
+def _ending(process: SpawnProcess) -> str:
+    code = process.exitcode
+    if code is None:
+        return "ended"
+    if code == OUT_OF_MEMORY:
+        return "ran out of memory"
+    if code < 0:
+        names = {one.value: one.name for one in signal.Signals}
+        hint = " (out of memory?)" if -code == getattr(signal, "SIGKILL", 9) else ""
+        return f"was killed by {names.get(-code, f'signal {-code}')}{hint}"
+    return f"ended with status {code}"
 
 
 @contextmanager
-def _pool(jobs: int, start: Callable[..., None], arguments: tuple[Any, ...]) -> Iterator[ProcessPoolExecutor]:
-    context = multiprocessing.get_context("spawn")
-    reader, writer = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(reader, start, arguments))
-    try:
-        yield pool
-    except BaseException:
-        writer.close()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        writer.close()
-        reader.close()
-
-
-@contextmanager
-def _interruption_held_back() -> Iterator[None]:
+def _interruption_held_back() -> Generator[None, None, None]:
     """Ctrl-C reaches every process of a terminal; those started here never see it, their parent tells them to stop."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -113,38 +280,3 @@ def _interruption_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-_busy = threading.Event()
-
-
-def _begin(reader: Connection, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _interrupt)
-    threading.Thread(target=_stop_with_parent, args=(reader,), daemon=True).start()
-    start(*arguments)
-
-
-def _working(work: Callable[[Item], Result], item: Item) -> Result:
-    _busy.set()
-    try:
-        return work(item)
-    except KeyboardInterrupt:
-        # Context managers have cleaned up on the way here; nobody waits for a result any more.
-        os._exit(1)
-    finally:
-        _busy.clear()
-
-
-def _interrupt(signum: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _stop_with_parent(reader: Connection) -> None:
-    """Wait until the other end of the pipe is closed, which also happens when the parent is killed."""
-    with suppress(EOFError, OSError):
-        reader.recv_bytes()
-    if _busy.is_set():
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(GRACE_SECONDS)
-    os._exit(1)

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from med_stylesr import __version__
+from med_stylesr.errors import InputError
 from med_stylesr.inference.request import EnhanceOptions
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a worker process may take for one scan.
+
+    Attributes:
+        memory_mb: of its own memory; None for its share of what is free when the run starts, 0 for no limit.
+        minutes: None for a time by the size of the scan, 0 for no limit.
+    """
+
+    memory_mb: int | None = None
+    minutes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -27,6 +41,8 @@ class EnhanceSettings:
         overwrite: whether existing output is replaced.
         report: whether an HTML report is written for every scan.
         threads: CPU threads a worker may use; 0 leaves it to the libraries.
+        limits: bounds of the worker processes that scans are done in; None does one after the other in this process,
+            or several at a time in unbounded workers.
     """
 
     options: EnhanceOptions
@@ -39,12 +55,33 @@ class EnhanceSettings:
     overwrite: bool
     report: bool
     threads: int
+    limits: Limits | None = None
 
     def record(self) -> dict[str, Any]:
         """JSON-able record for the manifest; the key file's path is not part of it."""
-        known = asdict(self)
-        known.pop("key_file")
-        return known
+        return {name: value for name, value in asdict(self).items() if name != "key_file"}
+
+    @property
+    def through_plane(self) -> bool:
+        """Whether slices may be added."""
+        return self.spacing_mm is not None or self.options.scale[0] > 1
+
+    def options_for(self, spacing_mm: tuple[float, float, float]) -> EnhanceOptions:
+        """The options, with the whole factors that come nearest to a target spacing if one was asked for.
+
+        Args:
+            spacing_mm: of the scan, (slice, row, column).
+
+        Raises:
+            InputError: if the scan is finer than that.
+        """
+        if self.spacing_mm is None:
+            return self.options
+        factors = [max(1, round(have / want)) for have, want in zip(spacing_mm, self.spacing_mm, strict=True)]
+        if any(want > 1.5 * have for have, want in zip(spacing_mm, self.spacing_mm, strict=True)):
+            asked, told = (" x ".join(f"{mm:.3g}" for mm in spacing) for spacing in (self.spacing_mm, spacing_mm))
+            raise InputError(f"--spacing of {asked} mm", f"is coarser than the scan ({told} mm)", "use a finer one")
+        return replace(self.options, scale=(factors[0], factors[1], factors[2]))
 
     def fingerprint(self, identity: str, weights: str) -> str:
         """Digest of an input and all settings that its output depends on.

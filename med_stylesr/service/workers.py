@@ -2,153 +2,222 @@
 
 from __future__ import annotations
 
-import os
-import time
-import traceback
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from med_stylesr.errors import MedStyleError
-from med_stylesr.inference.enhancer import Enhancer
-from med_stylesr.io.publish import remove_leftovers
+from med_stylesr.inference.request import Offer
+from med_stylesr.io.publish import recovered, remove_leftovers
 from med_stylesr.io.series import DicomSeries
-from med_stylesr.io.source import VolumeFile
-from med_stylesr.service.jobs import Bench, Outcome, enhance_file, enhance_series
-from med_stylesr.service.manifest import DONE, FAILED, Entry
+from med_stylesr.service.attempts import Finished, attempt, event_of, failed
+from med_stylesr.service.lock import join_use
+from med_stylesr.service.manifest import Entry, record_path
+from med_stylesr.service.memory import available_bytes, bound_own
+from med_stylesr.service.plan import Events, Job
 from med_stylesr.service.privacy import Privacy
-from med_stylesr.service.processes import spread
+from med_stylesr.service.processes import Crew, Lost
 from med_stylesr.service.settings import EnhanceSettings
 
-Events = Callable[[Mapping[str, Any]], None]
-"""Receives what happens, as JSON-able mappings with the key `event`; see docs/reference/json-events.md."""
+if TYPE_CHECKING:
+    # Imports torch, which the process that only watches over workers does not need.
+    from med_stylesr.inference.enhancer import Enhancer
+    from med_stylesr.service.jobs import Bench
 
-DEBUG_VARIABLE = "MED_STYLESR_DEBUG"
-"""Set by `med-stylesr --debug`: tracebacks of internal errors are shown."""
-_UNTOLD = "the reason was shown on the screen and is not kept, since it may quote the source"
+_FREE_SHARE: Final = 0.9
+"""Share of the free memory that all workers together may take."""
+_BASE_SECONDS: Final = 600.0
+_SECONDS_PER_MEGAVOXEL: Final = 40.0
+"""About fifty times what the shipped bundles need on one core: a limit that only a hang reaches."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """One scan to do.
+class Workplace(Protocol):
+    """Where jobs are done; a context manager."""
 
-    Attributes:
-        item: where it is.
-        entry: its place in the manifest, status "running".
-        shown: its name on the screen.
-        number: its place in the run, from 1.
+    offer: Offer
+
+    def __enter__(self) -> Workplace:
+        """Be ready for work."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop whatever works."""
+
+    def do(self, todo: Sequence[Job], dest: Path, privacy: Privacy, events: Events) -> Generator[Finished, None, None]:
+        """Do the jobs; they may finish in any order."""
+
+
+def load_enhancer(settings: EnhanceSettings) -> Enhancer:
+    """The bundles of a run, loaded.
+
+    Raises:
+        UsageError: if the bundle or the device cannot be used.
+    """
+    from med_stylesr.inference.enhancer import Enhancer
+
+    return Enhancer(settings.bundle, settings.device)
+
+
+def workplace(settings: EnhanceSettings, jobs: int) -> Workplace:
+    """Worker processes, or this process where none are asked for.
+
+    Raises:
+        UsageError: if the bundle or the device cannot be used.
+    """
+    return OwnProcess(settings) if jobs == 1 and settings.limits is None else WorkerProcesses(settings, jobs)
+
+
+class OwnProcess(AbstractContextManager["OwnProcess"]):
+    """Does one job after the other in this process; what kills it kills the run."""
+
+    def __init__(self, settings: EnhanceSettings) -> None:
+        self._settings, self._enhancer = settings, load_enhancer(settings)
+        self.offer = self._enhancer.offer(settings.through_plane)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing works any more."""
+
+    def do(self, todo: Sequence[Job], dest: Path, privacy: Privacy, events: Events) -> Generator[Finished, None, None]:
+        """Do the jobs, telling of every slab of slices."""
+        from med_stylesr.service.jobs import Bench
+
+        bench = Bench(dest, self._settings, self._enhancer, privacy)
+        for job in todo:
+            events(_begun(job, len(todo)))
+            yield attempt(job, bench, lambda done, total, job=job: events(_progress(job, done, total)))  # type: ignore[misc]
+
+
+class WorkerProcesses(AbstractContextManager["WorkerProcesses"]):
+    """Does jobs in bounded worker processes; one that dies loses its own scan only, and that not at once.
+
+    Raises:
+        UsageError: if the bundle or the device cannot be used.
     """
 
-    item: DicomSeries | VolumeFile
-    entry: Entry
-    shown: str
-    number: int
+    def __init__(self, settings: EnhanceSettings, jobs: int) -> None:
+        self._settings = settings
+        self._memory = _memory_limit(settings, jobs)
+        self._crew: Crew[Job, Finished] = Crew(_work, _start, (settings, self._memory), jobs, self._memory)
+        try:
+            self.offer: Offer = self._crew.begin()
+        except BaseException:
+            self._crew.close()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the workers."""
+        self._crew.close()
+
+    def do(self, todo: Sequence[Job], dest: Path, privacy: Privacy, events: Events) -> Generator[Finished, None, None]:
+        """Do the jobs, telling of every slab of slices of each."""
+        self._crew.share(_accept, dest, privacy)
+
+        def buried(job: Job, process: int) -> Finished | None:
+            told = recovered(record_path(dest, job.entry.fingerprint))
+            remove_leftovers(dest, process)
+            return None if told is None else event_of(job, Entry(**told))
+
+        self._crew.buried = buried
+        results = self._crew.spread(
+            todo,
+            began=lambda job: events(_begun(job, len(todo))),
+            heard=lambda job, told: events(_progress(job, *told)),
+            allowed=lambda job: _seconds_allowed(job, self._settings),
+        )
+        with closing(results):
+            for job, result in results:
+                yield _given_up(job, privacy, result) if isinstance(result, Lost) else result
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A job that is over.
-
-    Attributes:
-        entry: for the manifest.
-        event: for the screen, which may name what the manifest may not.
-    """
-
-    entry: Entry
-    event: dict[str, Any]
+def _memory_limit(settings: EnhanceSettings, jobs: int) -> int | None:
+    if settings.limits is None or settings.limits.memory_mb == 0:
+        return None
+    if settings.limits.memory_mb is not None:
+        return settings.limits.memory_mb << 20
+    free = available_bytes()
+    return None if free is None else int(free * _FREE_SHARE / jobs)
 
 
-def one_by_one(todo: Sequence[Job], bench: Bench, events: Events) -> Generator[Finished, None, None]:
-    """Do the jobs in this process, telling of every slab of slices."""
-    for job in todo:
-        told = {"source": job.shown, "number": job.number}
-        events({"event": "series", **told, "total": len(todo)})
-
-        def progress(done: int, total: int, told: Mapping[str, Any] = told) -> None:
-            events({"event": "progress", **told, "done": done, "total": total})
-
-        yield attempt(job, bench, progress)
+def _seconds_allowed(job: Job, settings: EnhanceSettings) -> float | None:
+    if settings.limits is None or settings.limits.minutes == 0:
+        return None
+    if settings.limits.minutes is not None:
+        return settings.limits.minutes * 60
+    return _BASE_SECONDS + _SECONDS_PER_MEGAVOXEL * result_voxels(job, settings) / 1e6
 
 
-def in_processes(todo: Sequence[Job], bench: Bench, jobs: int, events: Events) -> Generator[Finished, None, None]:
-    """Do the jobs in worker processes; they finish in any order, and one that dies loses its own scan only."""
-
-    def began(job: Job) -> None:
-        events({"event": "series", "source": job.shown, "number": job.number, "total": len(todo)})
-
-    arguments = (bench.dest, bench.settings, bench.privacy)
+def result_voxels(job: Job, settings: EnhanceSettings) -> int:
+    """Voxels of a job's result; for volume files, which are not read yet, about as many as they have bytes."""
+    if not isinstance(job.item, DicomSeries):
+        factor = 1
+        for s in settings.options.scale:
+            factor *= s
+        return job.item.path.stat().st_size * factor if job.item.path.exists() else 0
+    grid = job.item.grid
     try:
-        with closing(spread(_work, todo, jobs, _start, arguments, began)) as results:
-            for job, finished in results:
-                if finished is None:
-                    reason = "its worker process died (out of memory, or a decoder fault); try it alone"
-                    finished = _failed(job, bench.privacy, reason, reason)
-                yield finished
-    finally:
-        # All workers have ended by now; one that was killed could not clean up.
-        remove_leftovers(bench.dest)
+        scale = settings.options_for(grid.spacing_mm).scale
+    except MedStyleError:
+        scale = (1, 1, 1)
+    voxels = 1
+    for n, s in zip(grid.shape, scale, strict=True):
+        voxels *= n * s
+    return voxels
 
 
+_enhancer: Enhancer | None = None
+_settings: EnhanceSettings | None = None
 _bench: Bench | None = None
 
 
-def _start(dest: Path, settings: EnhanceSettings, privacy: Privacy) -> None:
-    global _bench
+def _start(settings: EnhanceSettings, memory_bytes: int | None) -> Offer:
+    """Of a worker process: load what every job needs."""
+    global _enhancer, _settings
     if settings.threads:
         import torch
 
         torch.set_num_threads(settings.threads)
-    _bench = Bench(dest, settings, Enhancer(settings.bundle, settings.device), privacy)
+    _enhancer, _settings = load_enhancer(settings), settings
+    if memory_bytes is not None and not _enhancer.on_gpu:
+        # A GPU's driver reserves address space without using it, which this bound would count.
+        bound_own(memory_bytes)
+    return _enhancer.offer(settings.through_plane)
 
 
-def _work(job: Job) -> Finished:
+def _accept(dest: Path, privacy: Privacy) -> None:
+    """Of a worker process: where to work, which keeps the next run out until this process has ended."""
+    global _bench
+    from med_stylesr.service.jobs import Bench
+
+    if _enhancer is None or _settings is None:
+        raise RuntimeError("worker was not started")
+    join_use(dest)
+    _bench = Bench(dest, _settings, _enhancer, privacy)
+
+
+def _work(job: Job, tell: Callable[[tuple[int, int]], None]) -> Finished:
     if _bench is None:
-        raise RuntimeError("worker was not initialised")
-    return attempt(job, _bench, lambda done, total: None)
+        raise RuntimeError("worker has no place to work in")
+    return attempt(job, _bench, lambda done, total: tell((done, total)), die_without_memory=True)
 
 
-def attempt(job: Job, bench: Bench, progress: Callable[[int, int], None]) -> Finished:
-    """Do one job; any error but an interruption ends in the entry's reason."""
-    started = time.monotonic()
-    try:
-        finished = _done(job, bench.privacy, _enhanced(job, bench, progress))
-    except MedStyleError as error:
-        # The line starts with the scan's name already; what else the error names (one file, a place) is worth telling.
-        own = error.what.endswith(job.shown) or job.shown.startswith(error.what)
-        reason = "; ".join(part for part in (error.why if own else f"{error.what}: {error.why}", error.todo) if part)
-        finished = _failed(job, bench.privacy, reason)
-    except MemoryError:
-        reason = "not enough memory; use a smaller --scale or fewer --jobs"
-        finished = _failed(job, bench.privacy, reason, reason)
-    except Exception as error:
-        if os.environ.get(DEBUG_VARIABLE):
-            traceback.print_exc()
-        finished = _failed(job, bench.privacy, f"internal error: {type(error).__name__}: {error}")
-    seconds = round(time.monotonic() - started, 2)
-    return Finished(replace(finished.entry, seconds=seconds), {**finished.event, "seconds": seconds})
+def _given_up(job: Job, privacy: Privacy, lost: Lost) -> Finished:
+    reason = f"given up after two tries: its worker process {lost.reason}; see --memory-limit and --time-limit"
+    return failed(job, privacy, reason, reason, quarantined=True)
 
 
-def _enhanced(job: Job, bench: Bench, progress: Callable[[int, int], None]) -> Outcome:
-    if isinstance(job.item, DicomSeries):
-        return enhance_series(job.item, bench, progress)
-    return enhance_file(job.item, bench, progress)
+def _begun(job: Job, total: int) -> Mapping[str, Any]:
+    return {"event": "series", "source": job.shown, "number": job.number, "total": total}
 
 
-def _done(job: Job, privacy: Privacy, outcome: Outcome) -> Finished:
-    everything = [*outcome.quoting, *outcome.warnings]
-    entry = replace(
-        job.entry,
-        status=DONE,
-        outputs=outcome.outputs,
-        facts=outcome.facts,
-        warnings=outcome.warnings if privacy.on else everything,
-    )
-    shown = {"warnings": everything, "outputs": outcome.outputs, "facts": outcome.facts}
-    return Finished(entry, {"event": DONE, "source": job.shown, "number": job.number, **shown})
+def _progress(job: Job, done: int, total: int) -> Mapping[str, Any]:
+    return {"event": "progress", "source": job.shown, "number": job.number, "done": done, "total": total}
 
 
-def _failed(job: Job, privacy: Privacy, reason: str, harmless: str = _UNTOLD) -> Finished:
-    entry = replace(job.entry, status=FAILED, reason=harmless if privacy.on else reason)
-    return Finished(entry, {"event": FAILED, "source": job.shown, "number": job.number, "reason": reason})
+__all__ = ["Events", "Finished", "Job", "Workplace", "attempt", "load_enhancer", "workplace"]

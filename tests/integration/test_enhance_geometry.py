@@ -48,7 +48,7 @@ def scales(enhancer: Enhancer) -> list[tuple[int, int, int]]:
 
 @pytest.fixture
 def run(enhancer: Enhancer, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(batch, "Enhancer", lambda bundle, device: enhancer)
+    monkeypatch.setattr("med_stylesr.service.workers.load_enhancer", lambda settings: enhancer)
 
     def enhanced(source: Path, dest: Path, scale: Sequence[int], strength: float, **changes: object) -> Manifest:
         options = EnhanceOptions((scale[0], scale[1], scale[2]), request=StrengthRequest(strength))

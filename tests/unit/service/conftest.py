@@ -42,7 +42,7 @@ def enhancer() -> Enhancer:
 @pytest.fixture
 def enhance(enhancer: Enhancer, monkeypatch: pytest.MonkeyPatch) -> Enhance:
     """`run_batch` with settings by keyword; those of `EnhanceOptions` and `StrengthRequest` may be named directly."""
-    monkeypatch.setattr(batch, "Enhancer", lambda bundle, device: enhancer)
+    monkeypatch.setattr("med_stylesr.service.workers.load_enhancer", lambda settings: enhancer)
 
     def run(source: Path, dest: Path, *, jobs: int = 1, resume: bool = False, **changes: Any) -> Run:
         options = SETTINGS.options

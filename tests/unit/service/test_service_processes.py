@@ -1,4 +1,4 @@
-"""A worker that dies takes its own item with it; all stop, and clean up, when the run is stopped."""
+"""A worker that crashes, hangs or balloons is replaced, its item tried once more; all stop, and clean up, at the end."""
 
 from __future__ import annotations
 
@@ -9,22 +9,86 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from stopped_worker import begin_badly, nothing, square_or_die, square_or_wait, wait_for_ever
+import stopped_worker as work
 
-from med_stylesr.service.processes import spread
+from med_stylesr.service.processes import Crew, Lost
 
 
-def test_items_of_killed_workers_are_named_and_all_others_done() -> None:
+def crew(does: Any, jobs: int = 2, start: Any = work.nothing, **limits: Any) -> Crew[Any, Any]:
+    return Crew(does, start, (), jobs, **limits)
+
+
+def test_items_of_killed_workers_are_tried_twice_named_and_all_others_done() -> None:
     began: list[int] = []
-    results = dict(spread(square_or_die, [1, 2, -1, 3, 4], 2, nothing, (), began.append))
-    assert results == {1: 1, 2: 4, -1: None, 3: 9, 4: 16}
-    assert set(began) == set(results)
+    heard: list[int] = []
+    with crew(work.square_or_die) as workers:
+        results = dict(workers.spread([1, 2, -1, 3, -2, 4], began.append, lambda item, told: heard.append(told)))
+    assert {n: r for n, r in results.items() if n > 0} == {1: 1, 2: 4, 3: 9, 4: 16}
+    assert isinstance(results[-1], Lost)
+    assert "SIGKILL" in results[-1].reason
+    assert "SIGSEGV" in results[-2].reason
+    assert sorted(began) == [-2, -2, -1, -1, 1, 2, 3, 4]
+    assert sorted(heard) == [1, 2, 3, 4]
+
+
+def test_what_fails_once_is_done_the_second_time(tmp_path: Path) -> None:
+    with crew(work.die_the_first_time, jobs=1) as workers:
+        item = str(tmp_path / "mark")
+        assert dict(workers.spread([item], lambda item: None)) == {item: "done"}
+
+
+def test_what_a_dead_worker_has_finished_is_not_begun_again(tmp_path: Path) -> None:
+    with crew(work.square_or_die, jobs=1, buried=lambda item, process: 7) as workers:
+        assert dict(workers.spread([-1], lambda item: None)) == {-1: 7}
+
+
+def test_a_hang_is_stopped_at_its_time_limit_and_the_others_done() -> None:
+    started = time.monotonic()
+    with crew(work.hang) as workers:
+        results = dict(workers.spread([-1, 1, 2], lambda item: None, allowed=lambda item: 1.0 if item < 0 else None))
+    assert results[1] == 1
+    assert results[2] == 2
+    assert "time limit" in results[-1].reason
+    assert time.monotonic() - started < 100
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory of a process is read from /proc")
+def test_a_balloon_is_stopped_at_its_memory_limit_and_the_others_done() -> None:
+    with crew(work.balloon, jobs=1, memory_bytes=150 << 20) as workers:
+        results = dict(workers.spread([2000, 10], lambda item: None))
+    assert results[10] == 10
+    assert "more memory than its limit of 150 MB" in results[2000].reason
+
+
+def test_a_worker_without_memory_is_replaced_and_says_why() -> None:
+    with crew(work.without_memory, jobs=1) as workers:
+        ((_, lost),) = workers.spread([1], lambda item: None)
+    assert lost == Lost("ran out of memory")
 
 
 def test_workers_that_cannot_even_start_do_not_hang_the_run() -> None:
-    assert dict(spread(square_or_die, [5, 6], 2, begin_badly, (), lambda item: None)) == {5: None, 6: None}
+    with crew(work.square_or_die, start=work.begin_badly) as workers:
+        results = dict(workers.spread([5, 6], lambda item: None))
+    assert set(results) == {5, 6}
+    assert all(isinstance(result, Lost) for result in results.values())
+
+
+def test_what_hinders_the_first_worker_is_told_to_whoever_starts_it() -> None:
+    with crew(work.square_or_die) as workers:
+        assert workers.begin() == "ready"
+    with crew(work.square_or_die, start=work.begin_unfit) as workers, pytest.raises(ValueError, match="no such device"):
+        workers.begin()
+
+
+def test_what_is_shared_reaches_every_worker_once_old_and_new() -> None:
+    with crew(work.shared_place) as workers:
+        workers.begin()
+        workers.share(work.accept, "here")
+        results = [result for _, result in workers.spread(range(6), lambda item: None)]
+    assert all(places == ["here"] for _, places in results)
 
 
 def test_an_interruption_stops_the_workers_and_lets_them_clean_up(tmp_path: Path) -> None:
@@ -35,25 +99,25 @@ def test_an_interruption_stops_the_workers_and_lets_them_clean_up(tmp_path: Path
 
     threading.Thread(target=stop_when_all_work, daemon=True).start()
     started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        list(spread(wait_for_ever, [str(tmp_path)] * 3, 2, nothing, (), lambda item: None))
+    with pytest.raises(KeyboardInterrupt), crew(work.wait_for_ever) as workers:
+        list(workers.spread([str(tmp_path)] * 3, lambda item: None))
     assert not list(tmp_path.iterdir())
     assert time.monotonic() - started < 200
 
 
 def test_whoever_loses_interest_stops_the_workers_too(tmp_path: Path) -> None:
-    results = spread(square_or_wait, ["3", str(tmp_path)], 2, nothing, (), lambda item: None)
-    assert next(results) == ("3", 9)
-    results.close()
+    with crew(work.square_or_wait) as workers:
+        assert next(workers.spread(["3", str(tmp_path)], lambda item: None)) == ("3", 9)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_workers_of_a_killed_run_do_not_live_on(tmp_path: Path) -> None:
     code = (
-        "from med_stylesr.service.processes import spread\n"
+        "from med_stylesr.service.processes import Crew\n"
         "from stopped_worker import nothing, wait_for_ever\n"
-        f"if __name__ == '__main__': list(spread(wait_for_ever, [{str(tmp_path)!r}], 1, nothing, (), lambda i: None))\n"
+        "if __name__ == '__main__':\n"
+        f"    list(Crew(wait_for_ever, nothing, (), 1).spread([{str(tmp_path)!r}], lambda i: None))\n"
     )
     paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[3])])
     script = tmp_path.parent / "killed.py"
