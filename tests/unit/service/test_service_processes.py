@@ -1,4 +1,4 @@
-"""A worker that crashes, hangs or balloons is replaced, its item tried once more; all stop, and clean up, at the end."""
+"""A worker that crashes, hangs or balloons is replaced, its item tried once more; all stop and clean up in the end."""
 
 from __future__ import annotations
 
