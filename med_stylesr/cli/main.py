@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -17,10 +17,14 @@ from med_stylesr.cli import demo as _demo
 from med_stylesr.cli import doctor as _doctor
 from med_stylesr.cli import enhance as _enhance
 from med_stylesr.cli import evaluate as _evaluate
+from med_stylesr.cli import serve as _serve
 from med_stylesr.cli import simulate as _simulate
 from med_stylesr.cli import train as _train
 from med_stylesr.cli import view as _view
 from med_stylesr.errors import MedStyleError, UsageError
+
+_ParserError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""What the parser of the command line raises; typer names only some of its kinds."""
 
 app = typer.Typer(
     name="med-stylesr",
@@ -62,6 +66,10 @@ app.command("view")(_view.view)
 app.command("deidentify")(_deidentify.deidentify)
 app.command("simulate")(_simulate.simulate)
 app.command("train")(_train.train)
+app.command("serve", context_settings={"allow_extra_args": True})(_serve.serve)
+
+
+_INTERRUPTED: Final = 130
 
 
 def run() -> None:
@@ -69,16 +77,20 @@ def run() -> None:
     # Idle threads sleep instead of spinning: beside a busy neighbour process, spinning costs several times the work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        app()
+        # Typer itself would tell a wrong option in four lines, and an interruption by status 130 without a word.
+        status = app(standalone_mode=False)
+        if status == _INTERRUPTED:
+            raise KeyboardInterrupt
+        sys.exit(status if isinstance(status, int) else 0)
+    except _ParserError as error:
+        _tell_wrong_usage(error)
+        sys.exit(2)
     except MedStyleError as error:
         _tell(str(error), error)
         sys.exit(2 if isinstance(error, UsageError) else 1)
-    except (KeyboardInterrupt, SystemExit) as error:
-        # Typer makes exit status 130 of Ctrl-C, without a word.
-        if isinstance(error, SystemExit) and error.code != 130:
-            raise
+    except (KeyboardInterrupt, typer.Abort) as error:
         _tell("interrupted: whole outputs were kept, unfinished ones removed; run again with --resume", error)
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output (head, less) went away; that is no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -87,6 +99,17 @@ def run() -> None:
         name = type(error).__name__
         _tell(f"internal error: {name}: {error}; please report it with the output of `med-stylesr --debug …`", error)
         sys.exit(1)
+
+
+def _tell_wrong_usage(error: Exception) -> None:
+    """One line for what the parser of the command line refuses, or the help of a command that was given nothing."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(context.get_help() if context is not None else str(error), err=True)
+        return
+    command = context.command_path if context is not None else "med-stylesr"
+    told = getattr(error, "format_message", lambda: str(error))().strip().rstrip(".")
+    _tell(f"{command.removeprefix('med-stylesr').strip() or 'usage'}: {told}; see `{command} --help`", error)
 
 
 def _tell(line: str, error: BaseException) -> None:

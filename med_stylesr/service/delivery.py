@@ -1,0 +1,109 @@
+"""Brings derived series to one destination: again and again with growing pauses, then to the dead letters."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from med_stylesr.errors import MedStyleError
+from med_stylesr.service.destinations import Destination
+from med_stylesr.service.journal import Journal
+from med_stylesr.service.queue import PENDING, Queue
+from med_stylesr.service.queue_records import Delivery
+from med_stylesr.service.sending import send
+from med_stylesr.service.serve_settings import ServeSettings
+
+_PROGRESS_EVERY: Final = 50
+"""Confirmed images between two notes in the queue: what a killed server sends twice at most."""
+
+
+class Courier:
+    """Delivers to one destination, in the order of their turn.
+
+    Args:
+        state: folder of the server.
+        destination: where to.
+        settings: of the server.
+        queue: its queue.
+        journal: the log.
+    """
+
+    def __init__(
+        self, state: Path, destination: Destination, settings: ServeSettings, queue: Queue, journal: Journal
+    ) -> None:
+        self._state, self._destination, self._settings = state, destination, settings
+        self._queue, self._journal = queue, journal
+
+    def run(self, stop: threading.Event, tick_s: float) -> None:
+        """Deliver until told to stop."""
+        while not stop.is_set():
+            if not self.deliver_one(stop):
+                stop.wait(tick_s)
+
+    def deliver_one(self, stop: threading.Event) -> bool:
+        """Try the delivery whose turn it is; returns whether there was one."""
+        now = time.time()
+        due = [d for d in self._pending() if is_due(d.next_try, now, self._settings)]
+        if not due:
+            return False
+        self._try(due[0], stop)
+        return True
+
+    def _pending(self) -> list[Delivery]:
+        return self._queue.deliveries(PENDING, destination=self._destination.name)
+
+    def _try(self, delivery: Delivery, stop: threading.Event) -> None:
+        facts = {"series": self._journal.mark(delivery.folder), "destination": self._destination.name}
+        sent = delivery.sent
+        try:
+            files = sorted((self._state / delivery.folder).glob("*.dcm"))
+            if not files:
+                raise FileNotFoundError(delivery.folder)
+            for confirmed in send(files[delivery.sent :], self._destination, self._settings):
+                sent = delivery.sent + confirmed
+                if confirmed % _PROGRESS_EVERY == 0:
+                    self._queue.progressed(delivery.id, sent)
+                if stop.is_set() and sent < len(files):
+                    self._queue.progressed(delivery.id, sent)
+                    return
+        except (MedStyleError, OSError) as error:
+            why = str(error) if isinstance(error, MedStyleError) else f"its files cannot be read ({error})"
+            self._failed(delivery, sent, why, facts)
+        else:
+            self._queue.delivered(delivery.id, time.time())
+            self._journal.tell("series delivered", images=len(files), **facts)
+
+    def _failed(self, delivery: Delivery, sent: int, why: str, facts: dict[str, str]) -> None:
+        now = time.time()
+        pause = pause_after(delivery.attempts, self._settings.attempts, self._settings)
+        self._queue.progressed(delivery.id, sent)
+        self._queue.delivery_failed(delivery.id, why, None if pause is None else now + pause, now)
+        told = {**facts, "attempt": delivery.attempts + 1, "reason": why if self._destination.name in why else "files"}
+        if pause is None:
+            self._journal.tell("series not delivered", "error", **told)
+        else:
+            self._journal.tell("delivery failed", "warning", next_try_s=round(pause), **told)
+
+
+def pause_after(attempts: int, limit: int, settings: ServeSettings) -> float | None:
+    """Seconds until the next try of something that has failed once more, or None when that was the last.
+
+    Doubling, with a random tenth on top so that all that failed together does not come back together.
+
+    Args:
+        attempts: failures before this one.
+        limit: how many there may be.
+        settings: `backoff_s` and `backoff_max_s` of it.
+    """
+    if attempts + 1 >= limit:
+        return None
+    pause = min(settings.backoff_s * 2.0 ** min(attempts, 60), settings.backoff_max_s)
+    return pause * random.uniform(1.0, 1.1)
+
+
+def is_due(next_try: float, now: float, settings: ServeSettings) -> bool:
+    """Whether something may be tried now; a clock that was set back does not make it wait for ever."""
+    return next_try <= now or next_try > now + 2 * settings.backoff_max_s
