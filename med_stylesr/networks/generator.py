@@ -204,36 +204,82 @@ class StyleSRGenerator(nn.Module):
         """
         factor = self.scales[0] if scale is None else scale
         image = image.float()
-        centre = image[:, self.centre : self.centre + 1]
+        residuals = self.residuals(self.bounded(image), self._code(style, image.shape[0]), factor)
+        return self.compose(image, residuals, factor)
+
+    @torch.jit.export
+    def bounded(self, image: Tensor) -> Tensor:
+        """What the convolutions see of an image: clamped to [HU_MIN, HU_MAX], rows and columns padded to `multiple`."""
+        return self._padded(image.float().clamp(self.hu_min, self.hu_max))
+
+    @torch.jit.export
+    def residuals(self, bounded: Tensor, code: Tensor, factor: list[int]) -> list[Tensor]:
+        """All that is convolution, and all of the cost: what a runtime exports and may run in lower precision.
+
+        Args:
+            bounded: see `bounded`.
+            code: style codes (B, style_dim).
+            factor: which head, by its scale.
+
+        Returns:
+            Corrections in HU before the lock, (B, 1, *(spatial · factor)); then that of scale 1 where `compose`
+            corrects by it.
+
+        Raises:
+            ValueError: if no head has that scale.
+        """
+        maps = self.trunk(self._views(space_to_channels(bounded, self.unshuffle)), code)
+        result = [self._tail(maps, factor)]
+        if self._back_projects(factor):
+            result.append(self._tail(maps, self.scales_unit))
+        return result
+
+    @torch.jit.export
+    def compose(self, image: Tensor, residuals: list[Tensor], factor: list[int]) -> tuple[Tensor, Tensor]:
+        """The rest of `base_and_correction`, in float32: interpolation, lock and pass-through.
+
+        Args:
+            image: see `forward`.
+            residuals: see `residuals`.
+            factor: which head, by its scale.
+        """
+        centre = image[:, self.centre : self.centre + 1].float()
         rows, columns = image.shape[-2], image.shape[-1]
-        bounded = self._padded(image.clamp(self.hu_min, self.hu_max))
-        maps = self.trunk(self._views(bounded), self._code(style, image.shape[0]))
-        known, padded = bounded[:, self.centre : self.centre + 1], self._padded(centre)
-        base, correction, inside = self._head(maps, known, padded, factor)
-        if self.has_unit_head and self.spatial_dims == 2 and factor != self.scales_unit:
+        padded = self._padded(centre)
+        known = padded.clamp(self.hu_min, self.hu_max)
+        base, correction, inside = self._head(residuals[0], known, padded, factor)
+        if self._back_projects(factor):
             # Averaged back, the result must be that of scale 1: interpolation blurs thin bone by several HU otherwise.
-            _, plain, _ = self._head(maps, known, padded, self.scales_unit)
+            _, plain, _ = self._head(residuals[1], known, padded, self.scales_unit)
             base = base + self._interpolated(known - functional.avg_pool2d(base, factor), factor)
             correction = correction + self._interpolated(plain - functional.avg_pool2d(correction, factor), factor)
         base = torch.where(inside > 0, base, nearest_upsample(padded, factor))
         bottom, right = rows * factor[-2], columns * factor[-1]
         return base[..., :bottom, :right], (correction * inside)[..., :bottom, :right]
 
-    def _head(self, maps: Tensor, known: Tensor, padded: Tensor, factor: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Interpolated input, locked correction, and where the correction may act, of one output head."""
-        correction = torch.zeros_like(known)
+    def _back_projects(self, factor: list[int]) -> bool:
+        return self.has_unit_head and self.spatial_dims == 2 and factor != self.scales_unit
+
+    def _tail(self, maps: Tensor, factor: list[int]) -> Tensor:
+        residual = maps
         found = False
         for i, tail in enumerate(self.tails):
             if self.scales[i] == factor:
                 found = True
                 step = [factor[k] * self.unshuffle[k] for k in range(len(factor))]
-                correction = channels_to_space(tail(maps).float(), step) * self.residual_hu
+                residual = channels_to_space(tail(maps).float(), step) * self.residual_hu
         if not found:
             raise ValueError("no head of this network has that scale")
+        return residual
+
+    def _head(
+        self, residual: Tensor, known: Tensor, padded: Tensor, factor: list[int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Interpolated input, locked correction, and where the correction may act, of one output head."""
         base = self._interpolated(known, factor)
         outside = nearest_upsample(padded, factor)
-        inside = ((outside >= self.hu_min) & (outside <= self.hu_max)).to(correction.dtype)
-        return base, self.lock(correction, base + correction, inside, [2 * factor[-2], 2 * factor[-1]]), inside
+        inside = ((outside >= self.hu_min) & (outside <= self.hu_max)).to(residual.dtype)
+        return base, self.lock(residual, base + residual, inside, [2 * factor[-2], 2 * factor[-1]]), inside
 
     def _interpolated(self, x: Tensor, factor: list[int]) -> Tensor:
         """Cubic interpolation to the grid of a head."""
@@ -244,8 +290,8 @@ class StyleSRGenerator(nn.Module):
         return result
 
     def trunk(self, views: Tensor, code: Tensor) -> Tensor:
-        """Features (B, features[0], …, H/2, W/2) of views of an image whose size `multiple` divides."""
-        x = self.head(space_to_channels(views, self.unshuffle))
+        """Features (B, features[0], …, H/2, W/2) of views of an image, rearranged to half resolution in plane."""
+        x = self.head(views)
         skips: list[Tensor] = []
         for down_stage, down in zip(self.down_stages, self.downs, strict=True):
             x = down_stage(x, code)
@@ -257,7 +303,7 @@ class StyleSRGenerator(nn.Module):
         return x
 
     def _views(self, bounded: Tensor) -> Tensor:
-        """The image in [0, 1] and through each window, as channels."""
+        """The image in [0, 1] and through each window, as channels; point by point, so that it may be rearranged."""
         views = [(bounded - self.hu_min) / (self.hu_max - self.hu_min)]
         for window in self.windows:
             views.append(torch.tanh((bounded - window[0]) * (2 / window[1])))

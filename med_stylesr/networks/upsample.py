@@ -103,7 +103,7 @@ def _polyphase_taps(s: int) -> Tensor:
 
 def nearest_upsample(x: Tensor, scale: list[int]) -> Tensor:
     """Repeat every voxel `scale` times per axis: for masks and values that must not be mixed."""
-    for axis, s in enumerate(scale):
-        if s > 1:
-            x = x.repeat_interleave(s, dim=2 + axis)
-    return x
+    if max(scale) == 1:
+        return x
+    # Keeps the layout in memory, which repeating along the axes does not.
+    return functional.interpolate(x, scale_factor=[float(s) for s in scale], mode="nearest")
