@@ -19,6 +19,8 @@ from torch.nn import functional
 
 Array = NDArray[np.float32]
 
+Response = tuple[float, float, float]
+"""Change of a kernel: half-way frequency of the roll-off in cycles per pixel, its steepness, edge enhancement."""
 MARGIN: Final = 12
 """Pixels on every side that filtering in the Fourier domain spoils (it wraps around) and that are cut off after it."""
 
@@ -56,8 +58,8 @@ def mixture(rng: np.random.Generator, draws: int, probability: float) -> NDArray
     return np.eye(draws)[int(rng.integers(draws))]
 
 
-def random_response(rng: np.random.Generator, variety: Variety) -> tuple[float, float, float] | None:
-    """Half-way frequency in cycles per pixel, steepness and boost of a random change of kernel; None for no change."""
+def random_response(rng: np.random.Generator, variety: Variety) -> Response | None:
+    """Random change of kernel; None for no change."""
     if rng.random() >= variety.refilter:
         return None
     low, high = np.log(variety.f50_px)

@@ -13,19 +13,19 @@ With y the scan as it is, n the noise that dose fraction d adds and x = y + n th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from med_stylesr.engines.pair_augment import (
     MARGIN,
+    Response,
     Variety,
     mixture,
     random_response,
@@ -35,7 +35,7 @@ from med_stylesr.engines.pair_augment import (
     zoomed,
 )
 from med_stylesr.engines.pair_cache import STORED_PER_HU, CachedScan, open_cache
-from med_stylesr.engines.paired import Prepared, prepare_pair
+from med_stylesr.engines.pair_plan import BatchPlan, KernelStyle, References, kept_noise
 from med_stylesr.hu import HU_MAX, HU_MIN
 
 _AIR_HU: Final = -950.0
@@ -44,65 +44,15 @@ _AIR_SHARE: Final = 0.4
 _TRIES: Final = 6
 
 
-def kept_noise(style: str, dose_fraction: float) -> float:
-    """Share of the inserted noise that stands in a style's target.
-
-    Raises:
-        ValueError: for a style without a definition here.
-    """
-    if style == "smooth":
-        return 0.0
-    if style in ("normal-dose", "soft", "sharp"):
-        return math.sqrt(dose_fraction) / (1 + math.sqrt(dose_fraction))
-    if style == "as-is":
-        return 1.0
-    raise ValueError(f"no training target is defined for style {style!r}")
-
-
 @dataclass(frozen=True)
-class KernelStyle:
-    """Style that asks for one kernel: (1 + boost (f / f50)²) 2^(−(f / f50)^order) times the scan's own.
+class _Wanted:
+    """Kernel of a target, relative to the scan's own (None: that one), and how sharp its inputs may be."""
 
-    Attributes:
-        f50_per_mm: frequency at which the roll-off has halved.
-        order: its steepness.
-        boost: edge enhancement.
-        already: names of scans whose own kernel is the wanted one: they are their own target.
-        input_boost: largest edge enhancement of the inputs that the style has to work on; 0: inputs are softer only.
-    """
+    response: Response | None
+    input_boost: float
 
-    f50_per_mm: float
-    order: float
-    boost: float
-    already: Sequence[str] = ()
-    input_boost: float = 0.0
-
-
-@dataclass(frozen=True)
-class BatchPlan:
-    """What a batch looks like.
-
-    Attributes:
-        batch_size: samples.
-        patch: rows and columns of an input patch.
-        slices: 2D: slices of context, odd. 3D: slices of the input slab.
-        scales: factors per spatial axis, one drawn per batch.
-        styles: names of the network's bank, in its order.
-        trained_styles: those drawn, one per sample.
-        dose_range: lowest and highest dose fraction; drawn evenly in log.
-        variety: arguments of `Variety`.
-        kernel_styles: arguments of `KernelStyle` for each of the styles that ask for a kernel; only at scale 1.
-    """
-
-    batch_size: int
-    patch: int
-    slices: int
-    scales: Sequence[Sequence[int]]
-    styles: Sequence[str]
-    trained_styles: Sequence[str]
-    dose_range: tuple[float, float]
-    variety: Mapping[str, Any] = field(default_factory=dict)
-    kernel_styles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    def applied(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        return x if self.response is None else refilter(x, *self.response)
 
 
 class PairBatches(Dataset[dict[str, Any]]):
@@ -127,6 +77,7 @@ class PairBatches(Dataset[dict[str, Any]]):
         self._plan = BatchPlan(**plan)
         self._variety = Variety(**self._plan.variety)
         self._kernels = {name: KernelStyle(**how) for name, how in self._plan.kernel_styles.items()}
+        self._references = References(**self._plan.references)
         weights = np.array([math.sqrt(len(scan.hu)) for scan in self._scans])
         self._weights = weights / weights.sum()
 
@@ -138,8 +89,9 @@ class PairBatches(Dataset[dict[str, Any]]):
         self._epoch_seed = int(seed or 0)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Batch `index`: `image` (B, C, h, w) or (B, 1, D, h, w), `label`, `real`, `style` (B,) int64, `scale`.
+        """Batch `index`: `image` (B, C, h, w) or (B, 1, D, h, w), `label`, `real`, `style` and `scale`.
 
+        `style` is (B,) int64 or references (B, 1, h', w').
         `real` is what adversaries hold for real: the label has more noise than normal dose wherever a mean-square
         estimate of it is to have as much.
         """
@@ -148,26 +100,49 @@ class PairBatches(Dataset[dict[str, Any]]):
         rng = np.random.default_rng((self._seed, self._epoch_seed, index))
         plan = self._plan
         scale = [int(s) for s in plan.scales[int(rng.integers(len(plan.scales)))]]
-        samples = [self._sample(rng, scale) for _ in range(plan.batch_size)]
+        referenced = scale == [1, 1] and rng.random() < self._references.probability
+        make = self._referenced if referenced else self._named
+        images, labels, reals, styles = zip(*(make(rng, scale) for _ in range(plan.batch_size)), strict=True)
         return {
-            "image": torch.from_numpy(np.stack([s[0] for s in samples])),
-            "label": torch.from_numpy(np.stack([s[1] for s in samples])),
-            "real": torch.from_numpy(np.stack([s[2] for s in samples])),
-            "style": torch.tensor([s[3] for s in samples]),
+            "image": torch.from_numpy(np.stack(images)),
+            "label": torch.from_numpy(np.stack(labels)),
+            "real": torch.from_numpy(np.stack(reals)),
+            "style": torch.from_numpy(np.stack(styles)),
             "scale": scale,
         }
 
-    def _sample(
-        self, rng: np.random.Generator, scale: list[int]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], int]:
-        plan = self._plan
-        scan = self._scans[int(rng.choice(len(self._scans), p=self._weights))]
-        low, high = np.log(plan.dose_range)
-        dose = float(np.exp(rng.uniform(low, high)))
+    def _named(self, rng: np.random.Generator, scale: list[int]) -> tuple[NDArray[Any], ...]:
+        """Sample of a style of the bank: image, label, real, number of the style."""
+        plan, scan = self._plan, self._scan(rng)
         finer = max(scale) > 1
         style = str(rng.choice([name for name in plan.trained_styles if not (finer and name in self._kernels)]))
         kernel = self._kernels.get(style)
-        clean, noise = self._varied(rng, scan, scale, dose, kernel)
+        wanted = None
+        if kernel is not None:
+            own = (kernel.f50_per_mm * scan.spacing_mm[-1], kernel.order, kernel.boost)
+            wanted = _Wanted(None if scan.name in kernel.already else own, kernel.input_boost)
+        return *self._sample(rng, scan, scale, style, wanted), np.array(list(plan.styles).index(style))
+
+    def _referenced(self, rng: np.random.Generator, scale: list[int]) -> tuple[NDArray[Any], ...]:
+        """Sample of a style that only its reference tells: image, label, real, reference."""
+        how, scan = self._references, self._scan(rng)
+        anything = Variety(refilter=1.0, f50_px=how.f50_px, boost=how.boost)
+        wanted = _Wanted(random_response(rng, anything), how.input_boost)
+        sample = self._sample(rng, scan, scale, "normal-dose", wanted)
+        clean, _ = self._cut(rng, scan, scale, 1.0, [how.size + 2 * MARGIN] * 2)
+        reference = wanted.applied(clean[self._plan.slices // 2])[MARGIN:-MARGIN, MARGIN:-MARGIN]
+        return *sample, np.ascontiguousarray(reference)[None]
+
+    def _scan(self, rng: np.random.Generator) -> CachedScan:
+        return self._scans[int(rng.choice(len(self._scans), p=self._weights))]
+
+    def _sample(
+        self, rng: np.random.Generator, scan: CachedScan, scale: list[int], style: str, wanted: _Wanted | None
+    ) -> tuple[NDArray[np.float32], ...]:
+        """Image, label and real, turned and mirrored at random."""
+        low, high = np.log(self._plan.dose_range)
+        dose = float(np.exp(rng.uniform(low, high)))
+        clean, noise = self._varied(rng, scan, scale, dose, wanted)
         share = kept_noise(style, dose)
         target, seen = clean[0] + share * noise[0], clean[1] + noise[1]
         real = target if share == 1.0 else clean[0]
@@ -175,33 +150,27 @@ class PairBatches(Dataset[dict[str, Any]]):
         target, real, seen = (np.rot90(x[..., ::-1] if flip else x, turn, (-2, -1)) for x in (target, real, seen))
         image = _averaged(seen, [1, *scale] if len(scale) == 2 else scale)
         if len(scale) == 2:
-            label, real = target[plan.slices // 2][None], real[plan.slices // 2][None]
+            label, real = target[self._plan.slices // 2][None], real[self._plan.slices // 2][None]
         else:
             image, label, real = image[None], target[None], real[None]
-        number = list(plan.styles).index(style)
-        return np.ascontiguousarray(image), np.ascontiguousarray(label), np.ascontiguousarray(real), number
+        return np.ascontiguousarray(image), np.ascontiguousarray(label), np.ascontiguousarray(real)
 
     def _varied(
-        self, rng: np.random.Generator, scan: CachedScan, scale: list[int], dose: float, kernel: KernelStyle | None
+        self, rng: np.random.Generator, scan: CachedScan, scale: list[int], dose: float, wanted: _Wanted | None
     ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
         """Image and inserted noise, each as the target and as the input shows it; the same unless kernels change."""
         size = [self._plan.patch * scale[-2], self._plan.patch * scale[-1]]
-        zoom = 1.0 if kernel else random_zoom(rng, self._variety)
-        through = random_response(rng, self._input_variety(kernel))
-        margin = MARGIN if through or kernel else 0
+        zoom = random_zoom(rng, self._variety) if wanted is None else 1.0
+        boost = self._variety.boost if wanted is None else wanted.input_boost
+        through = random_response(rng, replace(self._variety, boost=boost))
+        margin = MARGIN if through or wanted else 0
         cut = self._cut(rng, scan, scale, dose, [source_size(n, zoom) + 2 * margin for n in size])
         both = np.concatenate(cut)
         seen = both if through is None else refilter(both, *through)
-        shown = seen
-        if kernel is not None:
-            f50 = kernel.f50_per_mm * scan.spacing_mm[-1]
-            shown = both if scan.name in kernel.already else refilter(both, f50, kernel.order, kernel.boost)
+        shown = seen if wanted is None else wanted.applied(both)
         inner = np.s_[:, margin : both.shape[1] - margin, margin : both.shape[2] - margin]
         halves = [np.split(zoomed(x[inner], zoom, size), 2) for x in (shown, seen)]
         return [half[0].clip(HU_MIN, HU_MAX) for half in halves], [half[1] for half in halves]
-
-    def _input_variety(self, kernel: KernelStyle | None) -> Variety:
-        return self._variety if kernel is None else replace(self._variety, boost=kernel.input_boost)
 
     def _cut(
         self, rng: np.random.Generator, scan: CachedScan, scale: list[int], dose: float, size: Sequence[int]
@@ -239,24 +208,3 @@ def _averaged(x: NDArray[np.float32], factors: Sequence[int]) -> NDArray[np.floa
     d, h, w = x.shape
     blocks = x.reshape(d // a, a, h // b, b, w // c, c)
     return np.asarray(blocks.mean(axis=(1, 3, 5)), dtype=np.float32)
-
-
-def prepare_scaled_pair(
-    batch: dict[str, Any], device: torch.device | str, non_blocking: bool = False, **kwargs: Any
-) -> Prepared:
-    """`prepare_pair`, and the `scale` of the batch handed to the generator: it picks the head.
-
-    Args:
-        batch: with `image`, `label`, `style` and `scale` (a list of factors).
-        device: where to compute.
-        non_blocking: copy without waiting for the device.
-        kwargs: further arguments of `torch.Tensor.to`.
-    """
-    image, label, args, extra = prepare_pair(batch, device, non_blocking, **kwargs)
-    scale: list[int] = [int(s) for s in batch["scale"]]
-    return _plain(image), _plain(label), args, {**extra, "scale": scale}
-
-
-def _plain(x: Tensor) -> Tensor:
-    """Channels last in 2D: dense convolutions run near the CPU's peak in this layout only."""
-    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x

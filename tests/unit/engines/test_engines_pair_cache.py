@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from med_stylesr.engines.pair_batches import PairBatches, kept_noise
+from med_stylesr.engines.pair_batches import PairBatches
 from med_stylesr.engines.pair_cache import STORED_PER_HU, NoiseDraw, cache_scan, open_cache, random_draws
+from med_stylesr.engines.pair_plan import kept_noise
 from med_stylesr.errors import InputError
 
 PLAN = {
@@ -162,3 +164,31 @@ def test_what_adversaries_hold_for_real_has_normal_dose_noise(cache: Path) -> No
         batch = PairBatches(cache, 1, 3, **{**plan, "trained_styles": [style]}, scales=[[1, 1]], slices=1)[0]
         difference = batch["label"] - batch["real"]
         assert (float(difference.std()) > 1) is more
+
+
+def test_a_reference_shows_the_wanted_kernel_and_not_the_inputs(cache: Path) -> None:
+    """Over many kernels, the sharpness of references follows that of the targets."""
+    plan = {
+        **PLAN,
+        "dose_range": (1.0, 1.0),
+        "batch_size": 48,
+        "patch": 24,
+        "variety": {"refilter": 1.0},
+        "references": {"probability": 1.0, "size": 24},
+    }
+    batch = PairBatches(cache, 1, 3, **plan, scales=[[1, 1]], slices=1)[0]
+    label, style, image = (batch[key][:, :1].numpy() for key in ("label", "style", "image"))
+    assert style.shape == (48, 1, 24, 24)
+    water = (label.min(axis=(1, 2, 3)) > -200) & (style.min(axis=(1, 2, 3)) > -200)
+    assert water.sum() > 8
+
+    def roughness(x: np.ndarray) -> np.ndarray:
+        return np.log(np.abs(np.diff(x[water], axis=-1)).mean(axis=(1, 2, 3)))
+
+    assert np.corrcoef(roughness(style), roughness(label))[0, 1] > 0.8
+    assert abs(np.corrcoef(roughness(style), roughness(image))[0, 1]) < 0.6
+
+
+def test_references_are_for_scale_one(cache: Path) -> None:
+    plan = {**PLAN, "references": {"probability": 1.0, "size": 16}}
+    assert PairBatches(cache, 1, 3, **plan, scales=[[2, 2]], slices=3)[0]["style"].dtype == torch.int64
