@@ -73,6 +73,10 @@ def enhance(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     jobs: Annotated[int, typer.Option(min=1, help="Scans worked on at the same time.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Skip what an earlier run has done, do the rest.")] = False,
+    retry_quarantined: Annotated[
+        bool,
+        typer.Option("--retry-quarantined", help="With --resume: try again what killed its worker process twice."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist in DEST.")] = False,
     format: Annotated[Format, typer.Option(help="Format of the results; auto keeps that of the input.")] = Format.auto,
     deidentify: Annotated[
@@ -86,6 +90,27 @@ def enhance(
         ),
     ] = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="An HTML report for every scan.")] = True,
+    memory_limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="MB",
+            min=0,
+            help="Memory for one scan; 0: no limit. [default: 0.9 of what is free / jobs]",
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES", min=0, help="Time for one scan; 0: no limit. [default: 10 and 1 for every 6 slices]"
+        ),
+    ] = None,
+    isolate: Annotated[
+        bool,
+        typer.Option(
+            "--isolate/--no-isolate",
+            help="Work in processes of their own, so that a crash, a hang or a memory hog costs one scan only.",
+        ),
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Progress as JSON lines on standard output.")] = False,
     stop_with_stdin: Annotated[
         bool,
@@ -127,7 +152,7 @@ def enhance(
 
     with reporter(as_json) as events:
         from med_stylesr.service.batch import exit_status, run_batch
-        from med_stylesr.service.settings import EnhanceSettings
+        from med_stylesr.service.settings import EnhanceSettings, Limits
 
         settings = EnhanceSettings(
             options=EnhanceOptions(scale=scale, style=style, request=asked, uncertainty=uncertainty, safe=safe),
@@ -140,8 +165,17 @@ def enhance(
             overwrite=overwrite,
             report=report,
             threads=max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0,
+            limits=Limits(memory_limit, time_limit) if isolate else None,
         )
-        manifest = run_batch(source, dest, settings, jobs=jobs, resume=resume, events=events)
+        manifest = run_batch(
+            source,
+            dest,
+            settings,
+            jobs=jobs,
+            resume=resume,
+            events=events,
+            retry_quarantined=retry_quarantined,
+        )
     status = exit_status(manifest)
     if status:
         sys.exit(status)

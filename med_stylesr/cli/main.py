@@ -23,7 +23,7 @@ from med_stylesr.cli import train as _train
 from med_stylesr.cli import view as _view
 from med_stylesr.errors import MedStyleError, UsageError
 
-_ParserError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+_ParserError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """What the parser of the command line raises; typer names only some of its kinds."""
 
 app = typer.Typer(
@@ -107,8 +107,9 @@ def _tell_wrong_usage(error: Exception) -> None:
     if type(error).__name__ == "NoArgsIsHelpError":
         typer.echo(context.get_help() if context is not None else str(error), err=True)
         return
-    command = context.command_path if context is not None else "med-stylesr"
-    told = getattr(error, "format_message", lambda: str(error))().strip().rstrip(".")
+    given = [word for word in sys.argv[1:2] if word in {one.name for one in app.registered_commands}]
+    command = context.command_path if context is not None else " ".join(["med-stylesr", *given])
+    told = getattr(error, "format_message", lambda: str(error))().strip().rstrip(".").replace("Value error, ", "")
     _tell(f"{command.removeprefix('med-stylesr').strip() or 'usage'}: {told}; see `{command} --help`", error)
 
 
