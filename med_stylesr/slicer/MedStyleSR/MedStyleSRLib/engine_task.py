@@ -1,0 +1,260 @@
+"""One volume through the engine, on a thread of its own: files, process, progress, result. Knows neither Qt nor MRML."""
+
+import json
+import queue
+import shutil
+import tempfile
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+import numpy as np
+
+from .blend import Blend
+from .box import Box, cropped_affine, finer_affine
+from .finer import finer
+from .i18n import _
+from .noise import correction_variance
+from .nrrd import read_nrrd, write_nrrd
+from .problems import Cancelled, EngineProblem, OutOfMemory, ProgramProblem, explain
+from .process import ProcessGroup
+
+GRACE_S = 0.2
+"""Time for the engine to stop by itself; its files are in a folder of ours, so nothing of it is missed."""
+RUNNING, DONE, FAILED, CANCELLED = "running", "done", "failed", "cancelled"
+
+
+@dataclass
+class Result:
+    """What the engine made of a volume.
+
+    Attributes:
+        blend: from the input to the result, on the grid of the result.
+        strength: that is shown: as asked for, or as the engine has solved it.
+        shown: HU at that strength, as they go into the scene.
+        affine: of that grid, (column, row, slice, 1) to LPS mm.
+        factors: super-resolution factors (slices, rows, columns) that were used.
+        facts: as in the manifest: strength, noise, tissue shifts …
+        warnings: what the engine warns of.
+        variance: see `noise.correction_variance`.
+        seconds: time taken.
+    """
+
+    blend: Blend
+    strength: float
+    shown: Optional[np.ndarray]
+    affine: np.ndarray
+    factors: tuple
+    facts: Dict[str, Any]
+    warnings: list = field(default_factory=list)
+    variance: Optional[float] = None
+    seconds: float = 0.0
+
+
+class EngineTask:
+    """A volume being enhanced. Make it on any thread; `start` it, then ask it from a timer.
+
+    Args:
+        program: called on the task's thread; gives the `Program`.
+        request: `EnhanceRequest`.
+        voxels: HU (slices, rows, columns) of `outer`; the task's own copy.
+        affine: 4x4 of the whole volume, (column, row, slice, 1) to LPS mm.
+        outer: `Box` of the whole volume that `voxels` is.
+        wanted: `Box` that the result is cut to.
+
+    Attributes:
+        state: RUNNING, DONE, FAILED or CANCELLED.
+        result: `Result` once done.
+        problem: `EngineProblem` once failed or cancelled.
+        stage: what is being done, in words.
+        done: slices done by the engine.
+        total: slices in all; 0 while unknown.
+    """
+
+    def __init__(self, program, request, voxels, affine, outer, wanted):
+        self._program, self._request = program, request
+        self._voxels, self._affine, self._outer, self._wanted = voxels, affine, outer, wanted
+        self._log = queue.Queue()
+        self._process = None
+        self._cancelled = threading.Event()
+        self._lock = threading.Lock()
+        self._finished = threading.Event()
+        self._first_slices = None
+        self.state, self.result, self.problem = RUNNING, None, None
+        self.stage, self.done, self.total = _("looking for the engine"), 0, 0
+
+    def start(self):
+        """Begin; returns at once."""
+        threading.Thread(target=self._run, daemon=True, name="MedStyleSR").start()
+
+    def cancel(self):
+        """Stop; returns at once. The state changes when everything has ended and is cleaned up."""
+        with self._lock:
+            self._cancelled.set()
+            if self._process is not None:
+                self._process.stop(GRACE_S)
+
+    def wait(self, seconds):
+        """Wait a while for the end, letting other threads work; tells whether it has come."""
+        return self._finished.wait(seconds)
+
+    def log(self):
+        """Lines since the last call."""
+        lines = []
+        while not self._log.empty():
+            lines.append(self._log.get_nowait())
+        return lines
+
+    def seconds_left(self):
+        """Estimate from the slices done so far, or None."""
+        if self._first_slices is None or self.done >= self.total:
+            return None
+        since, already = self._first_slices
+        if self.done <= already:
+            return None
+        return (time.monotonic() - since) / (self.done - already) * (self.total - self.done)
+
+    def _run(self):
+        started = time.monotonic()
+        folder = None
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="MedStyleSR-"))
+            self.result = self._enhanced(folder)
+            self.result.seconds = time.monotonic() - started
+            self.state = DONE
+        except EngineProblem as problem:
+            self._end_with(problem)
+        except MemoryError:
+            self._end_with(OutOfMemory(_("Slicer"), _("not enough memory"), _("close volumes that are not needed")))
+        except OSError as error:
+            self._end_with(EngineProblem(_("files"), str(error), _("make room on the disk of temporary files")))
+        except Exception as error:
+            self._log.put(traceback.format_exc())
+            what = f"{type(error).__name__}: {error}"
+            self._end_with(EngineProblem(_("internal error"), what, _("please report it with the log")))
+        finally:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            self._finished.set()
+
+    def _end_with(self, problem):
+        self.problem = Cancelled() if self._cancelled.is_set() else problem
+        self.state = CANCELLED if self._cancelled.is_set() else FAILED
+
+    def _go_on(self):
+        if self._cancelled.is_set():
+            raise Cancelled
+
+    def _enhanced(self, folder):
+        program = self._program()
+        version = program.version()
+        self._log.put(f"med-stylesr {version}: {' '.join(program.arguments)} ({program.origin})")
+        self._go_on()
+        self.stage = _("handing the volume over")
+        voxels = as_transferred(self._voxels, self._request.solved)
+        source, dest = folder / "volume.nrrd", folder / "result"
+        write_nrrd(source, voxels, cropped_affine(self._affine, self._outer))
+        self._go_on()
+        self.stage = _("starting the engine")
+        done = self._process_volume(program, source, dest, folder)
+        self.stage = _("reading the result")
+        output = next((dest / name for name in done["outputs"] if name.endswith(".nrrd")), None)
+        if output is None:
+            raise EngineProblem(_("engine"), _("ended without a result"), _("see the log"))
+        full, _affine = read_nrrd(output)
+        self._go_on()
+        return self._finished_result(voxels, full, done)
+
+    def _process_volume(self, program, source, dest, folder):
+        """Run the engine; returns its `done` event."""
+        arguments = [*program.arguments, *self._request.for_volume(source, dest)]
+        with self._lock:
+            self._go_on()
+            try:
+                self._process = ProcessGroup(arguments, program.environment, str(folder))
+            except OSError as error:
+                raise ProgramProblem(arguments[0], _("cannot be started"), str(error)) from None
+        done, reason = None, ""
+        for line in self._process.lines():
+            event = _event(line)
+            kind = event.get("event")
+            if kind == "progress":
+                self._progress(event["done"], event["total"])
+            elif kind == "done":
+                done = event
+            elif kind == "failed" or (kind == "skip" and event.get("problem")):
+                reason = event["reason"]
+            elif not kind:
+                self._log.put(line)
+        status = self._process.finish()
+        for line in self._process.errors:
+            self._log.put(line)
+        self._go_on()
+        if status != 0 or done is None:
+            raise explain(status, reason, list(self._process.errors))
+        return done
+
+    def _progress(self, done, total):
+        self.stage = _("enhancing")
+        self.done, self.total = done, total
+        if self._first_slices is None:
+            self._first_slices = (time.monotonic(), done)
+
+    def _finished_result(self, voxels, full, done):
+        self.stage = _("preparing the comparison")
+        factors = tuple(int(n) // int(m) for n, m in zip(full.shape, voxels.shape))
+        base = voxels if factors == (1, 1, 1) else finer(voxels, factors, self._go_on)
+        kept = self._wanted.inside(self._outer, factors)
+        base, full = (np.ascontiguousarray(x[kept.slices]) for x in (base, full))
+        facts = done["facts"]
+        at = float(facts["strength"])
+        # At strength 0 there is nothing to blend: both ends are the same.
+        integral = self._voxels.dtype.kind in "iu" or voxels.dtype.kind == "i"
+        blend = Blend(base, full if at > 0 else base, at or 1.0, np.int16 if integral else np.float32)
+        affine = finer_affine(cropped_affine(self._affine, self._wanted), factors)
+        variance = correction_variance(blend.base, blend.full, factors)
+        strength = at if self._request.solved else self._request.strength
+        self._go_on()
+        shown = blend.slab(strength, 0, blend.shape[0])
+        return Result(blend, strength, shown, affine, factors, facts, list(done["warnings"]), variance)
+
+
+def as_transferred(voxels, exact):
+    """The voxels as the engine gets them: int16 where that loses nothing, else float32.
+
+    Args:
+        voxels: numbers of any type.
+        exact: whether the result is to come without rounding: then always float32.
+
+    Raises:
+        EngineProblem: if a value is not finite.
+    """
+    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
+        why = _("has voxels that are not finite numbers")
+        raise EngineProblem(_("input volume"), why, _("replace them by -1024, for example with Simple Filters"))
+    limits = np.iinfo(np.int16)
+    fits = voxels.dtype == np.int16 or (
+        voxels.min() >= limits.min and voxels.max() <= limits.max and _whole_numbers(voxels)
+    )
+    return voxels.astype(np.int16 if fits and not exact else np.float32, copy=False)
+
+
+def whole_volume(voxels):
+    """`outer` and `wanted` for a volume without a crop."""
+    box = Box.whole(voxels.shape)
+    return box, box
+
+
+def _whole_numbers(voxels):
+    return voxels.dtype.kind in "iu" or all(bool((plane == np.rint(plane)).all()) for plane in voxels)
+
+
+def _event(line):
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}
