@@ -80,6 +80,7 @@ def draw_curves(rows: list[dict[str, float]], path: pathlib.Path) -> None:
         axes.set_title(name, fontsize=9)
         axes.tick_params(labelsize=7)
         axes.ticklabel_format(useOffset=False)
+        axes.set_xlim(rows[0]["epoch"] - 0.5, rows[-1]["epoch"] + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     FigureCanvasAgg(figure).print_png(path)

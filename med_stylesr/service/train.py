@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.metadata
 import json
+import logging
 import os
 import platform
 import re
@@ -68,6 +69,8 @@ def train(run: TrainingRun, tell: Callable[[str], None]) -> Path:
     given = {**run.overrides, "run_dir": str(run.run_dir), "resume": run.resume, "bundle_root": str(bundle)}
     check_keys(files, given)
     run.run_dir.mkdir(parents=True, exist_ok=True)
+    # It warns that overlays lie outside the bundle, which is where they belong.
+    logging.getLogger("monai.bundle.workflows").setLevel(logging.ERROR)
     workflow = ConfigWorkflow(
         config_file=files,
         meta_file=str(bundle / "configs" / "metadata.json"),

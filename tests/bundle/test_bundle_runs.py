@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import pathlib
+import re
 import subprocess
 import sys
 from typing import Any
@@ -246,7 +247,6 @@ def test_bundles_keep_the_rules_of_specification_and_zoo(bundle: pathlib.Path) -
 def test_every_component_of_every_config_exists(bundle: pathlib.Path) -> None:
     """A misspelt `_target_` in a rarely used overlay would otherwise be found by a user."""
     import json
-    import re
     from pydoc import locate
 
     files = [*(bundle / "configs").glob("*.json"), *(ROOT / "configs").rglob("*.json")]
@@ -283,11 +283,27 @@ def test_command_lines_of_monai_accept_the_bundle(bundle: pathlib.Path, tmp_path
 
 
 @pytest.mark.slow
-def test_two_processes_train_the_bundle_through_torchrun(bundle: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    configs = [bundle / "configs" / "train.json", bundle / "configs" / "multi_gpu_train.json", SMOKE]
+@pytest.mark.parametrize("overlay", ["", "unpaired.json"])
+def test_two_processes_train_the_bundle_through_torchrun(
+    overlay: str, bundle: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    folder = bundle / "configs"
+    configs = [folder / "train.json", *([folder / overlay] if overlay else []), folder / "multi_gpu_train.json", SMOKE]
     command(
         "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
         "-m", "monai.bundle", "run", "--bundle_root", bundle, "--config_file", str([str(c) for c in configs]),
         "--run_dir", tmp_path, "--batch_size", "2", "--train#trainer#max_epochs", "1",
     )  # fmt: skip
     assert (tmp_path / "model.pt").stat().st_size > 0
+
+
+def test_every_network_that_is_trained_is_wrapped_for_several_processes(bundle: pathlib.Path) -> None:
+    """One that is not would drift apart between the processes without a word."""
+    from monai.bundle import ConfigParser
+
+    for overlays in ([], ["unpaired.json"]):
+        files = [str(bundle / "configs" / name) for name in ("train.json", *overlays, "multi_gpu_train.json")]
+        config = ConfigParser.load_config_files(files)
+        trained = {key for key in config if re.fullmatch(r"network|discriminator_[a-z]+", key)}
+        assert len(trained) == 4 + len(overlays)
+        assert all(config[key].startswith("$@wrap(") for key in trained)
