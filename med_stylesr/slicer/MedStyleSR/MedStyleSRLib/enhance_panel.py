@@ -259,7 +259,7 @@ def regions():
 def styles():
     """Styles of the shipped bundle; a bundle of one's own may have others."""
     return (
-        ("normal-dose", _("Normal dose: its noise level and texture")),
+        ("normal-dose", _("Normal dose: level and texture")),
         ("smooth", _("Smooth: the least noise")),
         ("as-is", _("As it is: resolution only")),
     )

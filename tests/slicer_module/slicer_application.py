@@ -27,6 +27,7 @@ class NodeComboBox(QtWidgets.QComboBox):
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Fixed)
         self._types: list[str] = []
         self._flags: dict[str, Any] = {"noneEnabled": False, "noneDisplay": "None"}
         self._node: Any = None

@@ -1,0 +1,31 @@
+"""The engine rooms of the Slicer module need neither Slicer nor Qt: they are tested like any other code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import slicer_fake_engine
+
+sys.path.insert(0, str(slicer_fake_engine.LIBRARY))
+
+
+@pytest.fixture
+def fake_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program that starts the fake engine; temporary files go to a folder of the test."""
+    program = tmp_path / "med-stylesr"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{slicer_fake_engine.__file__}" "$@"\n')
+    program.chmod(0o755)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    monkeypatch.setenv("FAKE_ENGINE_PIDS", str(tmp_path / "pids"))
+    return program
+
+
+@pytest.fixture
+def behave(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Tell the fake engine how to behave."""
+    return lambda mode: monkeypatch.setenv("FAKE_ENGINE", mode)
