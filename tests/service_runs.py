@@ -44,3 +44,13 @@ def tree_hash(root: Path) -> dict[str, str]:
         for path in sorted(root.rglob("*"))
         if path.is_file()
     }
+
+
+def settled(dest: Path) -> dict[str, Any]:
+    """All of DEST that must be the same in equal runs: every byte, and of the manifest everything but timings."""
+    manifest = json.loads((dest / "manifest.json").read_text())
+    MANIFEST.validate(manifest)
+    del manifest["started"], manifest["updated"]
+    for entry in manifest["series"]:
+        del entry["seconds"]
+    return {**tree_hash(dest), "manifest.json": manifest}

@@ -79,7 +79,7 @@ def test_what_the_bundle_or_machine_lacks_is_one_line_before_any_scan_is_read(
 
     monkeypatch.setattr("med_stylesr.service.batch.find_inputs", unread)
     (tmp_path / "in").mkdir()
-    assert enhance(monkeypatch, tmp_path / "in", tmp_path / "out", *options) == 2
+    assert enhance(monkeypatch, tmp_path / "in", tmp_path / "out", *options, "--no-isolate") == 2
     assert line in told(capfd)
     assert not (tmp_path / "out").exists()
 
@@ -90,7 +90,7 @@ def test_a_missing_source_and_a_spacing_that_the_scan_exceeds_are_told_in_one_li
     assert enhance(monkeypatch, tmp_path / "nowhere", tmp_path / "out") == 2
     assert "does not exist" in told(capfd)
     write_series(tmp_path / "in", stack(2, shape=(32, 32)), BODY)
-    assert enhance(monkeypatch, tmp_path / "in", tmp_path / "out", "--spacing", 30, 20, 20) == 2
+    assert enhance(monkeypatch, tmp_path / "in", tmp_path / "out", "--spacing", 30, 20, 20, "--no-isolate") == 2
     assert "coarser than the scan" in told(capfd)
 
 
