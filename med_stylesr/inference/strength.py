@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from med_stylesr.inference.request import StrengthRequest
-from med_stylesr.inference.runtime import TorchRuntime
+from med_stylesr.inference.runtime import Runtime
 from med_stylesr.inference.slices import InPlane, SliceSource
 from med_stylesr.metrics.noise_model import NoiseModel
 from med_stylesr.metrics.regions import spread_indices
@@ -39,6 +39,7 @@ class StrengthPlan:
         basis: what decided: "given strength", "given dose", "given noise", "estimated by the network", or
             "noise not measurable" (then automatic strength is 1).
         warnings: what did not work out as asked.
+        strength_curve: noise in HU that each strength from 0 to 1 would leave, as pairs; empty if not measurable.
     """
 
     strength: float
@@ -48,6 +49,7 @@ class StrengthPlan:
     dose_fraction: float | None
     basis: str
     warnings: tuple[str, ...] = ()
+    strength_curve: tuple[tuple[float, float], ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """JSON-able record for the manifest."""
@@ -56,7 +58,7 @@ class StrengthPlan:
 
 def plan_strength(
     source: SliceSource,
-    runtime: TorchRuntime,
+    runtime: Runtime,
     style: str,
     request: StrengthRequest,
     spacing_mm: tuple[float, float, float],
@@ -93,14 +95,17 @@ def plan_strength(
     before, after = model.noise_hu, left(1.0)
     if request.strength is not None:
         s = request.strength
-        return StrengthPlan(s, 0.0, before, left(s), request.dose_fraction, "given strength")
+        return StrengthPlan(
+            s, 0.0, before, left(s), request.dose_fraction, "given strength", strength_curve=_curve(left)
+        )
     target, basis = _target(request, before)
     if target is None:
         share = min(1.0, (after / before) ** 2) if before > 0 else 1.0
-        return StrengthPlan(1.0, 0.0, before, after, share, "estimated by the network")
+        basis = "estimated by the network"
+        return StrengthPlan(1.0, 0.0, before, after, share, basis, strength_curve=_curve(left))
     if target >= after:
         s = _solve(left, target)
-        return StrengthPlan(s, 0.0, before, left(s), request.dose_fraction, basis)
+        return StrengthPlan(s, 0.0, before, left(s), request.dose_fraction, basis, strength_curve=_curve(left))
     steps = np.array([0.0, 0.5, 1.0])
     levels = np.minimum.accumulate([after, model.left_by(terms(0.5)[1])(1.0), model.left_by(removed)(1.0)])
     share = float(np.interp(-target, -levels, steps))
@@ -110,7 +115,14 @@ def plan_strength(
         warnings = (
             f"noise of {target:.1f} HU cannot be reached; the smoothest this bundle leaves is {reached:.1f} HU",
         )
-    return StrengthPlan(1.0, round(share, 4), before, reached, request.dose_fraction, basis, warnings)
+    used = model.left_by(removed if share == 1.0 else terms(share)[1])
+    return StrengthPlan(
+        1.0, round(share, 4), before, reached, request.dose_fraction, basis, warnings, strength_curve=_curve(used)
+    )
+
+
+def _curve(left: Callable[[float], float]) -> tuple[tuple[float, float], ...]:
+    return tuple((s, round(left(s), 3)) for s in np.linspace(0, 1, 11).round(1).tolist())
 
 
 def _target(request: StrengthRequest, before: float) -> tuple[float | None, str]:

@@ -28,6 +28,8 @@ REGIONS: Final = 32
 TISSUES: Final = (TissueRange(-20, 150), TissueRange(-130, 180))
 """Where flat regions are looked for: organs and muscle, then fat too (chests have little else)."""
 _FEWEST: Final = 4
+_NOTHING_HU2: Final = 1e-6
+"""Variance that rounding leaves."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,12 @@ class NoiseModel:
 
     Attributes:
         noise_hu: standard deviation of the noise in flat soft tissue.
+        correlation: of what was removed with all that varies there, 0 … 1; 1 where the scan holds nothing but noise
+            and a share of it went, near 0 where the change has nothing to do with the scan's noise.
     """
 
     noise_hu: float
+    correlation: float
     _image: NDArray[Any]
     _regions: Sequence[Roi]
     _spacing_mm: tuple[float, float, float]
@@ -60,10 +65,13 @@ class NoiseModel:
                 break
         else:
             return None
-        model = cls(0.0, image, regions, spacing_mm)
+        model = cls(0.0, 0.0, image, regions, spacing_mm)
         covariance, variance = model._moments(removed)
-        noise = -covariance / math.sqrt(variance) if variance > 0 else 0.0
-        return cls(max(noise, 0.0), image, regions, spacing_mm)
+        total = model._power(image)
+        if min(variance, total) <= _NOTHING_HU2:
+            return model
+        noise = max(-covariance / math.sqrt(variance), 0.0)
+        return cls(noise, min(noise / math.sqrt(total), 1.0), image, regions, spacing_mm)
 
     def left_by(self, correction: NDArray[Any]) -> Callable[[float], float]:
         """Noise in HU of image + s·correction, as a function of s."""

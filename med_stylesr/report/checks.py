@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from med_stylesr.metrics.bias import BIAS_LIMIT_HU
+from med_stylesr.report.display import signed
 from med_stylesr.report.measures import PairMeasures
 
 Verdict = Literal["good", "fair", "poor", "unknown"]
@@ -43,7 +44,7 @@ def _shift(m: PairMeasures) -> Check:
     worst = m.worst_shift
     return Check(
         "HU of every tissue",
-        f"{worst[1]:+.2f} HU in {worst[0]}" if worst else "no tissue large enough",
+        f"{signed(worst[1])} HU in {worst[0]}" if worst else "no tissue large enough",
         _below(abs(worst[1]) if worst else None, BIAS_LIMIT_HU, 4.0),
         "good ≤ 1 HU, fair ≤ 4 HU",
         "promise of this project; ACR CT accreditation allows water 7 HU",

@@ -16,7 +16,7 @@ from med_stylesr.hu import WINDOWS
 from med_stylesr.metrics.fidelity import CONVENTIONS, slice_fidelity
 from med_stylesr.metrics.regions import body_mask, spread_indices
 from med_stylesr.report.aligned import AlignedPair
-from med_stylesr.report.display import bytes_uri
+from med_stylesr.report.display import bytes_uri, signed
 from med_stylesr.report.measures import PairMeasures, measure_pair
 from med_stylesr.report.pages import render
 from med_stylesr.volume import CTVolume
@@ -64,7 +64,7 @@ class Comparison:
             f"Noise, {self.names[1]}": _hu(m.noise_after_hu),
         }
         if m.worst_shift:
-            facts["Largest shift of a tissue's mean"] = f"{m.worst_shift[1]:+.2f} HU ({m.worst_shift[0]})"
+            facts["Largest shift of a tissue's mean"] = f"{signed(m.worst_shift[1])} HU ({m.worst_shift[0]})"
         if m.nps_before and m.nps_after:
             facts["Mean noise frequency"] = f"{m.nps_before.mean_per_mm:.2f} → {m.nps_after.mean_per_mm:.2f} /mm"
         return facts
@@ -171,7 +171,7 @@ class Comparison:
         m = self.measures
         parts = [f"slice {k + 1}", f"noise {_hu(m.noise_before_hu)} → {_hu(m.noise_after_hu)}"]
         if m.worst_shift:
-            parts.append(f"largest tissue shift {m.worst_shift[1]:+.2f} HU")
+            parts.append(f"largest tissue shift {signed(m.worst_shift[1])} HU")
         if normal is not None and np.isfinite(normal).all() and np.isfinite(after).all():
             convention = CONVENTIONS["redcnn"]
             scores = [slice_fidelity(x, normal, convention) for x in (low, after)]

@@ -53,3 +53,13 @@ def data_uri(grey: NDArray[np.uint8]) -> str:
 def bytes_uri(content: bytes, mime: str) -> str:
     """Bytes as a `data:` address."""
     return f"data:{mime};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A number with its sign, and no sign at a rounded zero.
+
+    >>> signed(-0.001), signed(1.5)
+    ('0.00', '+1.50')
+    """
+    rounded = round(float(value), digits) + 0.0
+    return f"{rounded:+.{digits}f}" if rounded else f"{rounded:.{digits}f}"

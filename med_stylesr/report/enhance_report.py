@@ -17,7 +17,7 @@ from med_stylesr.report.aligned import AlignedPair
 from med_stylesr.report.checks import checks
 from med_stylesr.report.comparison import Comparison, body_box, fullest_slice
 from med_stylesr.report.display import bytes_uri
-from med_stylesr.report.figures import curve_plot, nps_plot, overlay_plot, ttf_plot
+from med_stylesr.report.figures import curve_plot, heat_plot, nps_plot, overlay_plot, ttf_plot
 from med_stylesr.report.measures import PairMeasures, measure_pair
 from med_stylesr.report.pages import render
 from med_stylesr.report.slides import DEFAULT_SLICES, slides
@@ -25,6 +25,10 @@ from med_stylesr.volume import CTVolume
 
 STRENGTH_CURVE = "strength_curve"
 """Key in the facts: [(strength, noise in HU), …]; drawn as a curve."""
+NOISE = "noise_before_hu"
+"""Key in the facts: noise of the input, as it was measured to decide on the strength."""
+_TOLD_ABOVE = (STRENGTH_CURVE, NOISE, "noise_after_hu")
+"""Facts that the page tells elsewhere; a second number for the noise of the result would be an expectation, not it."""
 STRENGTH = "strength"
 """Key in the facts: the strength in use; marked in that curve."""
 
@@ -36,24 +40,27 @@ def write_enhance_report(
     facts: Mapping[str, Any],
     *,
     names: tuple[str, str] = ("low dose", "enhanced"),
+    uncertainty: CTVolume | None = None,
     max_slices: int = DEFAULT_SLICES,
 ) -> None:
     """Write one self-contained HTML page about an enhanced scan.
 
-    Summary against stated limits, pictures, a viewer with linked windows, spectra, HU table, map of unusual changes,
-    provenance. Grids may differ: the scans are compared on the positions of `before`.
+    Summary against stated limits, pictures, a viewer with linked windows and a montage, spectra, HU table, maps of
+    unusual changes and of uncertainty, provenance. Grids may differ: the scans are compared on the positions of
+    `before`.
 
     Args:
         path: HTML file to write.
         before: the input.
         after: the result.
         facts: provenance to print: names to values; nested mappings are flattened. `strength_curve` and `strength` also
-            give a plot.
+            give a plot, `noise_before_hu` is the noise that the page tells.
         names: captions of both scans.
+        uncertainty: standard deviation in HU, on the grid of `after`; drawn for one slice.
         max_slices: slices in the viewer; fewer when they would take more than `slides.SIZE_LIMIT_BYTES`.
     """
     pair = AlignedPair(before, after)
-    measures = measure_pair(pair)
+    measures = measure_pair(pair, facts.get(NOISE))
     comparison = Comparison(before, after, names=(*names, ""), known=measures)
     shown = fullest_slice(before.hu)
     windows = ("lung", "soft tissue")
@@ -68,7 +75,11 @@ def write_enhance_report(
         curve = curve_plot(facts[STRENGTH_CURVE], "Strength", "Noise (HU)", facts.get(STRENGTH))
         plots.append((curve, "Noise at each strength"))
     if measures.odd_share is not None:
-        plots.append((_oddity_picture(pair, measures.oddest), f"Unusual changes, slice {measures.oddest + 1}"))
+        words = "where the change is more than noise (red: added, blue: removed)"
+        plots.append((_oddity_picture(pair, measures.oddest), f"Slice {measures.oddest + 1}: {words}"))
+    if uncertainty is not None:
+        words = "uncertainty, the standard deviation over four mirror images"
+        plots.append((_uncertainty_picture(AlignedPair(before, uncertainty), shown), f"Slice {shown + 1}: {words}"))
     page = render(
         "enhance.html.j2",
         title="Enhancement report",
@@ -81,7 +92,7 @@ def write_enhance_report(
         bands=measures.bands,
         plots=plots,
         viewer=slides(pair, names=names, max_slices=max_slices),
-        facts=flat_facts({k: v for k, v in facts.items() if k != STRENGTH_CURVE}),
+        facts=flat_facts({k: v for k, v in facts.items() if k not in _TOLD_ABOVE}),
         metrics=machine_readable(measures),
     )
     path.write_text(page, encoding="utf-8")
@@ -116,9 +127,13 @@ def flat_facts(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, Mapping):
             table |= flat_facts(value, f"{prefix}{key}.")
         elif isinstance(value, float):
-            table[prefix + str(key)] = f"{value:.4g}"
+            table[prefix + str(key)] = f"{value + 0.0:.4g}"
         elif isinstance(value, (list, tuple)):
-            table[prefix + str(key)] = ", ".join(map(str, value))
+            for n, item in enumerate(value):
+                if isinstance(item, Mapping):
+                    table |= flat_facts(item, f"{prefix}{key} {n + 1}.")
+            plain = [str(item) for item in value if not isinstance(item, Mapping)]
+            table |= {prefix + str(key): ", ".join(plain)} if plain else {}
         elif value is not None:
             table[prefix + str(key)] = str(value)
     return table
@@ -129,7 +144,18 @@ def _oddity_picture(pair: AlignedPair, k: int) -> str:
     after = pair.common(k)[None]
     body = body_mask(before) & np.isfinite(after)
     z = oddity_map(before, np.where(body, after, before), pair.first.spacing_mm, body)[0]
-    box = body_box(before, pair.first.spacing_mm)
-    height, width = ((s.stop - s.start) * mm for s, mm in zip(box, pair.first.spacing_mm[1:], strict=True))
+    box, size_mm = _shown(pair, k)
     window = WINDOWS["soft tissue"]
-    return overlay_plot(before[0][box], z[box], (width, height), (window.low, window.high))
+    return overlay_plot(before[0][box], z[box], size_mm, (window.low, window.high))
+
+
+def _uncertainty_picture(pair: AlignedPair, k: int) -> str:
+    box, size_mm = _shown(pair, k)
+    return heat_plot(pair.common(k)[box], size_mm, "standard deviation (HU)")
+
+
+def _shown(pair: AlignedPair, k: int) -> tuple[tuple[slice, slice], tuple[float, float]]:
+    """The body's box in slice k of the first scan, and its width and height in mm."""
+    box = body_box(pair.first.hu[k : k + 1], pair.first.spacing_mm)
+    height, width = ((s.stop - s.start) * mm for s, mm in zip(box, pair.first.spacing_mm[1:], strict=True))
+    return box, (width, height)

@@ -36,8 +36,11 @@ STRUCTURE_SLICES = 6
 ODD_Z = 5.0
 """Standard deviations from which a change counts as unusual."""
 
-LEAST_REMOVED: Final = 0.4
-"""Noise by what was removed, over noise by itself, below which the change is no removal of noise."""
+LEAST_SHARED: Final = 0.1
+"""Correlation of a change with the scan's own variation in flat regions, below which it is no removal of noise.
+
+Noise that is added, or nothing at all, gives about 0.01; removing noise gives the share of the variation that is noise.
+"""
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,14 @@ class PairMeasures:
         return name, self.shifts[name].shift_hu
 
 
-def measure_pair(pair: AlignedPair) -> PairMeasures:
-    """Measure noise, spectra and HU shifts of `pair.first` (before) and `pair.second` (after)."""
+def measure_pair(pair: AlignedPair, known_noise_hu: float | None = None) -> PairMeasures:
+    """Measure noise, spectra and HU shifts of a scan before and after.
+
+    Args:
+        pair: before is first, after second.
+        known_noise_hu: noise of the scan before, if something else has measured it: the same number then stands
+            everywhere, and noise after is what was measured relative to it.
+    """
     before = pair.first
     chosen = spread_indices(before.hu.shape[0], SLICES)
     x = np.stack([before.hu[k] for k in chosen]).astype(np.float32)
@@ -102,7 +111,7 @@ def measure_pair(pair: AlignedPair) -> PairMeasures:
     first, second = _spectra(pair, rois)
     edges = spread_indices(before.hu.shape[0], EDGE_SLICES)
     return PairMeasures(
-        *_noise(before, pair.second, x, np.where(covered, y, x)),
+        *_noise(before, pair.second, x, np.where(covered, y, x), known_noise_hu),
         masked_shift(x, np.where(covered, y, 0), masks),
         rois,
         radial_profile(first) if first else None,
@@ -115,17 +124,19 @@ def measure_pair(pair: AlignedPair) -> PairMeasures:
     )
 
 
-def _noise(before: CTVolume, after: CTVolume, x: NDArray[Any], y: NDArray[Any]) -> tuple[float | None, float | None]:
+def _noise(
+    before: CTVolume, after: CTVolume, x: NDArray[Any], y: NDArray[Any], known_hu: float | None
+) -> tuple[float | None, float | None]:
     """Noise of some slices before and after.
 
     By what was removed where noise was removed; where something else was done to the scan (nothing, noise added), that
     tells nothing, and each scan's own estimate counts, structure included.
     """
-    alone = noise_or_none(before)
     model = NoiseModel.fit(x, y - x, before.spacing_mm)
-    if model is None or alone is None or model.noise_hu < LEAST_REMOVED * alone:
-        return alone, noise_or_none(after)
-    return model.noise_hu, model.left_by(y - x)(1.0)
+    if model is None or model.correlation < LEAST_SHARED:
+        return noise_or_none(before), noise_or_none(after)
+    left = model.left_by(y - x)(1.0)
+    return (model.noise_hu, left) if known_hu is None else (known_hu, left * known_hu / model.noise_hu)
 
 
 def noise_or_none(volume: CTVolume) -> float | None:

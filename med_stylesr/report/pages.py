@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
+from med_stylesr.report.display import signed
+
 
 def render(template: str, **values: Any) -> str:
     """Fill a template of this package; `asset(name)` inside a template gives an asset's text, unescaped."""
@@ -14,6 +16,7 @@ def render(template: str, **values: Any) -> str:
     environment = Environment(
         loader=PackageLoader("med_stylesr.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters["signed"] = signed
     environment.globals["asset"] = lambda name: Markup(asset(name))
     return environment.get_template(template).render(**values)
 

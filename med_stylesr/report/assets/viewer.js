@@ -111,6 +111,7 @@
     canvases.forEach((canvas, i) => canvas.setAttribute("aria-label",
       `${[...data.names, "difference"][i]}, ${words.toLowerCase()}`));
     root.dataset.shown = String(number);
+    for (const [i, tile] of tiles) tile.button.setAttribute("aria-current", String(i === index));
     for (const next of [index + 1, index - 1]) if (data.slices[next]) load(next);
   }
 
@@ -131,6 +132,39 @@
     clearInterval(state.timer);
     if (state.mode === "blink") state.timer = setInterval(() => { state.blinkAfter = !state.blinkAfter; draw(); }, 600);
     draw();
+    clearTimeout(painting);
+    painting = setTimeout(paintMontage, 200);
+  }
+
+  // Montage: up to twelve slices spread over the scan, painted a moment after the last change of the window.
+  const tiles = new Map();
+  let painting = 0, painted = "";
+  function layMontage() {
+    const count = Math.min(12, data.slices.length);
+    for (let n = 0; n < count; n++) {
+      const index = Math.floor(((n + 0.5) * data.slices.length) / count), number = data.slices[index].number;
+      const button = document.createElement("button"), canvas = document.createElement("canvas");
+      button.type = "button"; button.setAttribute("aria-label", `Slice ${number}`);
+      canvas.style.aspectRatio = data.width_mm + " / " + data.height_mm;
+      button.append(canvas, Object.assign(document.createElement("span"), { textContent: number }));
+      button.addEventListener("click", () => { set({ index }); panels.scrollIntoView({ block: "nearest" }); });
+      byId("montage").append(button);
+      tiles.set(index, { button, canvas, codes: null });
+    }
+  }
+  async function paintMontage() {
+    const what = byId("montage-of").value, now = [what, state.center, state.width, state.range].join();
+    if (now === painted) return;
+    painted = now;
+    const f = data.factor, { width, height } = data;
+    for (const [index, tile] of tiles) {
+      const slice = data.slices[index];
+      tile.codes ??= await Promise.all([decode(slice.before, width, height), decode(slice.after, width * f, height * f)]);
+      const [before, after] = tile.codes;
+      if (what === "difference") paintDifference(tile.canvas, difference(before, after));
+      else if (what === "before") paintCodes(tile.canvas, before, width, height);
+      else paintCodes(tile.canvas, after, width * f, height * f);
+    }
   }
 
   byId("slice").max = data.slices.length - 1;
@@ -169,5 +203,7 @@
     else if (state.zoom > 1) set({ x: drag.px + (100 * dx) / box.width, y: drag.py + (100 * dy) / box.height });
     else set({ width: Math.round(drag.width + 2 * dx), center: Math.round(drag.center + dy) });
   });
+  byId("montage-of").addEventListener("change", () => set({}));
+  layMontage();
   set({});
 })();
