@@ -17,6 +17,8 @@ from med_stylesr.cli import demo as _demo
 from med_stylesr.cli import doctor as _doctor
 from med_stylesr.cli import enhance as _enhance
 from med_stylesr.cli import evaluate as _evaluate
+from med_stylesr.cli import pull as _pull
+from med_stylesr.cli import push as _push
 from med_stylesr.cli import serve as _serve
 from med_stylesr.cli import simulate as _simulate
 from med_stylesr.cli import train as _train
@@ -67,6 +69,8 @@ app.command("deidentify")(_deidentify.deidentify)
 app.command("simulate")(_simulate.simulate)
 app.command("train")(_train.train)
 app.command("serve", context_settings={"allow_extra_args": True})(_serve.serve)
+app.command("pull")(_pull.pull)
+app.command("push")(_push.push)
 
 
 _INTERRUPTED: Final = 130

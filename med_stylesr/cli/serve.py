@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from med_stylesr.cli.transfers import require_packages
 from med_stylesr.errors import UsageError
 
 _TAKEN = ("resume", "overwrite", "format", "report", "as_json", "stop_with_stdin", "dry_run", "watch")
@@ -92,7 +93,7 @@ def serve(
 
     settings = load_settings(config, given)
     _check_enhance(settings.enhance)
-    _require_pacs()
+    require_packages("serve", "pynetdicom", "dicomweb_client", "prometheus_client")
 
     from med_stylesr.service.serve import Server
 
@@ -146,11 +147,3 @@ def _settle(state: Path, dead: bool, resend: bool, discard: bool) -> None:
             typer.echo(f"{count} {'will be tried again' if resend else 'given up'}")
     finally:
         queue.close()
-
-
-def _require_pacs() -> None:
-    from importlib.util import find_spec
-
-    for package in ("pynetdicom", "dicomweb_client", "prometheus_client"):
-        if find_spec(package) is None:
-            raise UsageError("serve", f"needs {package}, which is not installed", "pip install 'med-stylesr[pacs]'")
