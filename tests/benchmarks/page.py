@@ -78,8 +78,8 @@ def page(n: Numbers, images: str) -> str:
         "Made by `make benchmark`, which says in its own words what was and what was not reached. " + bundles + ".",
         f"Simulated dose fraction {DOSE}; simulated noise is not real low-dose noise. Networks were trained on "
         "`configs/weights/data_train.json`, filters tuned on `tests/benchmarks/data_tune.json`, and everything is "
-        f"measured on `tests/benchmarks/data_test.json`: {len(scans)} scans, no slice of which took part in training or "
-        "in any choice (of chest_lidc0001 and of some patients among the singles other slices were trained on). "
+        f"measured on `tests/benchmarks/data_test.json`: {len(scans)} scans, no slice of which took part in training "
+        "or in any choice (of chest_lidc0001 and of some patients among the singles other slices were trained on). "
         "Numbers in brackets after a filter are its tuned parameter; minutes after a network are its training time on "
         "one CPU core, the same pairs and the same losses' targets for all. The shipped weights were trained longer: "
         "see their model card.",

@@ -62,7 +62,9 @@ def bilateral(plane: NDArray[Any], noise: float, ratio: float) -> NDArray[Any]:
     low = float(plane.min())
     scale = float(plane.max()) - low
     unit = (plane.astype(np.float64) - low) / scale
-    done = denoise_bilateral(unit, win_size=7, sigma_color=ratio * noise / scale, sigma_spatial=1.5, bins=20000)
+    done = denoise_bilateral(
+        unit, win_size=7, sigma_color=ratio * noise / scale, sigma_spatial=1.5, bins=20000, mode="edge"
+    )
     return np.asarray(done) * scale + low
 
 
