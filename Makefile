@@ -6,11 +6,12 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 OUT    ?= demo_out
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types contracts unit benchmark-quick clean
+.PHONY: help demo test docs lint types contracts unit benchmark-quick clean
 
 help:
 	@echo "make demo   install, enhance the sample scan, print where to look"
 	@echo "make test   install with the test extras; lint, types, import contracts, tests"
+	@echo "make docs   build the documentation into site/, strictly"
 
 # torch goes first, by its exact pin: any other version would bring gigabytes of CUDA libraries.
 define install
@@ -31,6 +32,11 @@ demo: $(VENV)/.demo
 	$(BIN)/med-stylesr demo $(OUT) --overwrite
 
 test: lint types contracts unit
+
+docs: $(VENV)/.test
+	$(BIN)/python tools/make_config_parts.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "open site/index.html"
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -257,6 +257,7 @@ def test_every_component_of_every_config_exists(bundle: pathlib.Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_command_lines_of_monai_accept_the_bundle(bundle: pathlib.Path, tmp_path: pathlib.Path) -> None:
     meta, inference = bundle / "configs" / "metadata.json", bundle / "configs" / "inference.json"
     monai = ("-W", "ignore", "-m", "monai.bundle")

@@ -76,7 +76,7 @@ def small(overlay: str, bundle: str, data: pathlib.Path, run_dir: pathlib.Path) 
     growth = GROWTH if overlay == "progressive" else {}
     patch = [16, 16] if bundle.endswith("2d") else [4, 16, 16]
     if overlay == "progressive":
-        patch = [8, 8] if bundle.endswith("2d") else [2, 16, 16]
+        patch = [8, 8] if bundle.endswith("2d") else [4, 16, 16]
     folder = data / (overlay if overlay in PAIRED else "scans")
     values = {**TINY, "dataset_dir": str(folder), "run_dir": str(run_dir), "patch_size": patch, "val_slices": 8}
     if overlay == "encoder":
@@ -132,7 +132,7 @@ def test_overlay_resolves_to_a_trainer_on_files(
 def test_overlay_trains_on_phantoms(overlay: str, bundle: str, tmp_path: pathlib.Path) -> None:
     values: dict[str, Any] = {"smoke_phantoms": 4, "train#trainer#max_epochs": 1, "adversary_start": 1}
     if overlay == "progressive":
-        values |= {"patch_size": [16, 16] if bundle.endswith("2d") else [2, 16, 16], **GROWTH}
+        values |= {"patch_size": [16, 16] if bundle.endswith("2d") else [4, 16, 16], **GROWTH}
     rows = train(bundle, [overlay, "smoke"], tmp_path, values)
     assert {"loss", "val_psnr"} <= set(rows[-1])
     assert (tmp_path / "model.pt").stat().st_size > 0
