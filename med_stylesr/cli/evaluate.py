@@ -31,8 +31,8 @@ def evaluate(
     """Judge image quality against normal dose, the way physicists do.
 
     PSNR and SSIM in every convention in use, noise texture (NPS), sharpness (TTF), detectability, HU shift of every
-    tissue, signs of invented structure, radiomics. Folders are paired by file name or SeriesDescription; several
-    methods are compared with significance.
+    tissue, signs of invented structure, radiomics, distances on CT features. Folders are paired by file name or
+    SeriesDescription; several methods are compared with significance.
 
     For example:
 
@@ -98,6 +98,12 @@ def _table(document: dict[str, Any]) -> None:
     ):
         cells = [_mean([scan[part].get(key) for scan in scans.values()]) for scans in document["methods"].values()]
         table.add_row(words, *cells)
+    for words, key in (("Fréchet distance on CT features", "frechet"), ("kernel distance on CT features", "kernel")):
+        cells = [
+            _mean([(scan["distribution"] or {}).get(key) for scan in scans.values()], 4)
+            for scans in document["methods"].values()
+        ]
+        table.add_row(f"{words} ↓", *cells)
     worst = [
         max((abs(row["shift_hu"]) for scan in scans.values() for row in scan["bias"].values()), default=None)
         for scans in document["methods"].values()
@@ -113,6 +119,6 @@ def _interval(entry: dict[str, float | None]) -> str:
     return f"{entry['mean']:.3f}{interval}"
 
 
-def _mean(values: list[float | None]) -> str:
+def _mean(values: list[float | None], digits: int = 2) -> str:
     known = [value for value in values if value is not None]
-    return f"{sum(known) / len(known):.2f}" if known else "–"
+    return f"{sum(known) / len(known):.{digits}f}" if known else "–"

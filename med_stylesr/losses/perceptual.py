@@ -42,7 +42,8 @@ class PerceptualLoss(_FeatureLoss):
     r"""Mean absolute distance of features, \(\sum_l w_l\, \overline{|\phi_l(p) - \phi_l(t)|}\).
 
     Args:
-        extractor: network from HU (B, 1, …) to feature maps, for example `CTFeatures`; it is frozen.
+        extractor: network from HU (B, 1, …) to feature maps, `shipped_encoder()` unless you have reasons; it is
+            frozen.
         layer_weights: w_l, one per feature map.
 
     Source: Johnson et al. 2016, arXiv 1603.08155; features from CT itself as in SACNN, doi 10.1109/TMI.2020.2968472.

@@ -20,6 +20,7 @@ from med_stylesr.metrics.regions import Roi, body_mask, flat_rois, spread_indice
 from med_stylesr.metrics.resolution import TransferFunction, edge_width_through_plane, ttf_from_skin
 from med_stylesr.metrics.statistics import bootstrap_mean, concordance
 from med_stylesr.metrics.texture import RadialProfile, band_power_ratio, noise_power_spectrum, radial_profile
+from med_stylesr.report import ct_features
 from med_stylesr.report.aligned import AlignedPair
 from med_stylesr.report.measures import ROI_COUNT, ROI_MM, noise_or_none
 from med_stylesr.volume import CTVolume
@@ -96,6 +97,7 @@ def measure_case(image: CTVolume, reference: CTVolume, source: CTVolume | None, 
         "detectability": _detectability(spectra, transfers, width),
         "hallucination": _hallucination(pair, source, x, y, body),
         "radiomics_ccc": _radiomics(cuts, pair.factor),
+        "distribution": _distribution(x, y, body),
     }
     return Case(figures, per_slice, spectra, transfers)
 
@@ -241,6 +243,11 @@ def _hallucination(
         table["residual_structure"] = residual_structure_index(low, result, pair.first.spacing_mm, inside)
         table["structure_loss"] = structure_loss(low, result, pair.first.spacing_mm, inside)
     return table
+
+
+def _distribution(x: NDArray[np.float32], y: NDArray[np.float32], body: NDArray[np.bool_]) -> dict[str, Any] | None:
+    shown = spread_indices(len(x), ct_features.SLICES)
+    return ct_features.distances(x[shown], y[shown], body[shown])
 
 
 def _radiomics(cuts: _Cuts, f: int) -> dict[str, float]:
