@@ -6,11 +6,13 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 OUT    ?= demo_out
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test docs lint types contracts unit benchmark-quick clean
+.PHONY: help demo test docs lint types contracts unit benchmark benchmark-data benchmark-peers \
+	benchmark-quick clean
 
 help:
 	@echo "make demo   install, enhance the sample scan, print where to look"
 	@echo "make test   install with the test extras; lint, types, import contracts, tests"
+	@echo "make benchmark-quick   filters and the shipped weights on the sample scan, two minutes; 'benchmark': everything"
 	@echo "make docs   build the documentation into site/, strictly"
 
 # torch goes first, by its exact pin: any other version would bring gigabytes of CUDA libraries.
@@ -50,6 +52,27 @@ contracts: $(VENV)/.test
 
 unit: $(VENV)/.test
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow and not gpu and not pacs and not slicer"
+
+# Scans that the benchmark and its networks are made from (shared/data/README of the project says which).
+SCANS  ?= ../shared/data/dicom
+MINUTES ?= 8
+BENCH  := OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m benchmarks
+
+benchmark: benchmark-data benchmark-peers
+	$(BENCH).run
+
+benchmark-data: $(VENV)/.test
+	@test -d $(SCANS) || { echo "no scans in $(SCANS): give SCANS=FOLDER, or run 'make benchmark-quick'"; exit 2; }
+	$(BIN)/med-stylesr data prepare configs/weights/data_train.json $(SCANS) cache/train
+	$(BIN)/med-stylesr data prepare tests/benchmarks/data_tune.json $(SCANS) cache/benchmark/tune
+	$(BIN)/med-stylesr data prepare tests/benchmarks/data_test.json $(SCANS) cache/benchmark/test
+
+# MINUTES of CPU time for each network: peers, ours, and the variants of the ablation.
+benchmark-peers: benchmark-data
+	$(BENCH).training cache/train runs/peers --minutes $(MINUTES)
+
+benchmark-quick: $(VENV)/.test
+	$(BENCH).quick
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,12 +48,14 @@ class Benchmark:
         cache: prepared scans: `benchmark/tune` and `benchmark/test` in it.
         peers: trained networks.
         store: keeps what is computed.
+        only: names of the scans to measure; all if None.
     """
 
-    def __init__(self, cache: Path, peers: Path, store: Store) -> None:
+    def __init__(self, cache: Path, peers: Path, store: Store, only: Sequence[str] | None = None) -> None:
         self.cache, self.peers, self.store = cache, peers, store
         self.enhancer = Enhancer(device="cpu")
-        self.tests = list(scans(cache / "test"))
+        self.tests = [scan for scan in scans(cache / "test") if only is None or scan.name in only]
+        self.names = [scan.name for scan in self.tests]
         self.parameters = tune(list(scans(cache / "tune")), DOSE, store)
         self.rows = methods(self.enhancer, self.parameters, peers)
 
@@ -83,15 +86,16 @@ class Benchmark:
         for scan in self.tests:
             n.in_plane[scan.name] = resolution.in_plane(scan, self.enhancer, nlm, self.peers, self.store)
         print("super-resolution in plane done", flush=True)
-        for name in THROUGH:
+        for name in [name for name in THROUGH if name in self.names]:
             scan = whole(self.cache / "test", name)
             for factor in resolution.FACTORS:
                 if len(scan.normal) >= 3 * factor:
                     told = resolution.through_plane(scan, factor, self.enhancer, self.store)
                     n.through[f"{factor} {name}"] = told
         print("super-resolution through plane done", flush=True)
-        sharp, soft = (whole(self.cache / "test", name) for name in PAIR)
-        n.kernels = kernels.compare(sharp, soft, self.enhancer, self.store)
+        if set(PAIR) <= set(self.names):
+            sharp, soft = (whole(self.cache / "test", name) for name in PAIR)
+            n.kernels = kernels.compare(sharp, soft, self.enhancer, self.store)
         for scan in self.tests:
             if len(scan.wanted) > 1:
                 n.strength[scan.name] = strength_check.check(scan, self.enhancer, self.store)
@@ -122,7 +126,7 @@ class Benchmark:
             own = [patch_features(self.result(row, scan), scan.target, encoder) for scan in self.tests]
             return frechet_distance(np.concatenate(own), normal)
 
-        names = " ".join(scan.name for scan in self.tests)
+        names = " ".join(self.names)
         return {
             row.name: self.store.record("frechet", f"{names} {row.key}", lambda row=row: distance(row))
             for row in self.rows
@@ -131,7 +135,7 @@ class Benchmark:
     def _costs(self, n: Numbers) -> None:
         bundle = self.enhancer.bundle(2)
         names = " ".join(row.key for row in self.rows)
-        scan = next(scan for scan in self.tests if scan.name == THROUGH[0])
+        scan = self._example()
         n.seconds = self.store.record(
             "cost", f"{names} {bundle.weights_sha256}", lambda: cost.timings(self.rows, scan, DOSE, bundle)
         )
@@ -168,10 +172,14 @@ class Benchmark:
                 "CCC, normal-dose": pooling.mean(pooling.radiomic_concordance(found["normal-dose"])),
             }
 
+    def _example(self) -> BenchmarkScan:
+        """The scan that is shown and timed."""
+        return self.tests[self.names.index(THROUGH[0]) if THROUGH[0] in self.names else 0]
+
     def draw(self, n: Numbers, folder: Path) -> None:
         """Write the figures."""
         folder.mkdir(parents=True, exist_ok=True)
-        scan = next(scan for scan in self.tests if scan.name == THROUGH[0])
+        scan = self._example()
         middle = len(scan.wanted) // 2
         shown = [row for name in SHOWN for row in self.rows if row.name == name]
         images = {row.label.split(" (")[0]: self.result(row, scan)[middle] for row in shown}
@@ -182,7 +190,8 @@ class Benchmark:
         best = pictures.scans_with_spectra(n.records["input"], 3)
         pictures.nps(folder / "benchmark-nps.png", n.records, labels, best)
         pictures.strength(folder / "benchmark-strength.png", n.strength)
-        self._profiles(folder / "benchmark-through-plane.png")
+        if THROUGH[0] in self.names:
+            self._profiles(folder / "benchmark-through-plane.png")
 
     def _profiles(self, path: Path, factor: int = 3) -> None:
         scan = whole(self.cache / "test", THROUGH[0])
@@ -214,17 +223,21 @@ def main() -> int:
     parser.add_argument("--store", type=Path, default=REPOSITORY / "runs" / "benchmark")
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--images", type=Path, default=IMAGES)
+    parser.add_argument("--scans", nargs="+", help="measure these only (for a first look; the targets are for all)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     try:
         if not (arguments.cache / "test").is_dir():
             raise UsageError(str(arguments.cache), "holds no prepared scans", "run `make benchmark-data` first")
-        benchmark = Benchmark(arguments.cache, arguments.peers, Store(arguments.store))
+        benchmark = Benchmark(arguments.cache, arguments.peers, Store(arguments.store), arguments.scans)
+        if not benchmark.tests:
+            raise UsageError("--scans", "none of them is in the cache", "see the names in its folder")
         numbers = benchmark.numbers()
     except MedStyleError as error:
         print(error)
         return 2
     benchmark.draw(numbers, arguments.images)
+    arguments.page.parent.mkdir(parents=True, exist_ok=True)
     arguments.page.write_text(page(numbers, "../images"), encoding="utf-8")
     print(f"{sum(c.met for c in numbers.checks)} of {len(numbers.checks)} targets met; see {arguments.page}")
     return 0

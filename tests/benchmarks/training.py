@@ -158,14 +158,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cache", type=Path, help="prepared training scans")
     parser.add_argument("runs", type=Path, help="where weights go, a folder a network")
-    parser.add_argument("--minutes", type=float, help="budget of each in CPU minutes; the recipe's own if left out")
+    parser.add_argument("--minutes", type=float, help="CPU minutes of each, if less than the recipe asks for")
     parser.add_argument("--only", nargs="*", help="names of networks; all if left out")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for name in arguments.only or RECIPES:
         recipe = RECIPES[name]
         if arguments.minutes:
-            recipe = replace(recipe, minutes=arguments.minutes)
+            recipe = replace(recipe, minutes=min(arguments.minutes, recipe.minutes))
         record = train(recipe, arguments.cache, arguments.runs / name)
         print(f"{name}: {json.dumps(record)}", flush=True)
 

@@ -94,8 +94,8 @@ FILTERS: Final[Mapping[str, Filter]] = {
     "gaussian": Filter(gaussian, (0.5, 0.7, 0.9, 1.2, 1.6), "width in pixels"),
     "bilateral": Filter(bilateral, (1.0, 2.0, 3.0, 4.5), "range over noise"),
     "tv": Filter(total_variation, (0.3, 0.6, 1.0, 1.5), "weight over noise"),
-    "nlm": Filter(nl_means, (0.3, 0.5, 0.7, 1.0, 1.4), "strength over noise"),
-    "bm3d": Filter(bm3d, (0.7, 1.0, 1.4, 2.0), "assumed over measured noise"),
+    "nlm": Filter(nl_means, (0.5, 0.7, 1.0, 1.4), "strength over noise"),
+    "bm3d": Filter(bm3d, (1.0, 1.4, 2.0, 2.8), "assumed over measured noise"),
 }
 KEPT_NOISE: Final = 0.25
 """Share of what NLM takes away that is given back for the texture of normal dose: a strong floor for that target."""
