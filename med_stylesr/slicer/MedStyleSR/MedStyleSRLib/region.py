@@ -35,14 +35,19 @@ def box_for(region, node, roi, slice_node=None):
 
 def view_along_slices(node):
     """The slice view that shows the acquired slices best: its normal is nearest to theirs. None without views."""
-    slices = affine_of(node)
-    normal = np.cross(slices[:3, 0], slices[:3, 1])
-    views = slicer.util.getNodesByClass("vtkMRMLSliceNode", node.GetScene())
+    to_world = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(node.GetParentTransformNode(), None, to_world)
+    affine, middle = LPS_TO_RAS @ affine_of(node), [n / 2 for n in voxels_of(node).shape[::-1]]
+    steps = ([0, 0, 0], [1, 0, 0], [0, 1, 0])
+    origin, along_row, along_column = (
+        np.array(to_world.TransformPoint((affine @ [*np.add(middle, step), 1])[:3])) for step in steps
+    )
+    normal = np.cross(along_row - origin, along_column - origin)
 
     def across(view):
-        axis = slicer.util.arrayFromVTKMatrix(view.GetSliceToRAS())[:3, 2]
-        return abs(LPS_TO_RAS[:3, :3] @ axis @ normal)
+        return abs(slicer.util.arrayFromVTKMatrix(view.GetSliceToRAS())[:3, 2] @ normal)
 
+    views = slicer.util.getNodesByClass("vtkMRMLSliceNode", node.GetScene())
     return max(views, key=across) if views else None
 
 

@@ -105,6 +105,9 @@ def place_beside(node, source):
     item, beside = tree.GetItemByDataNode(node), tree.GetItemByDataNode(source)
     if item and beside:
         tree.SetItemParent(item, tree.GetItemParent(beside))
+    elif beside:
+        # The application makes an item for every node that is added; without its panels nobody does.
+        tree.CreateItem(tree.GetItemParent(beside), node)
 
 
 def corners_lps(node, roi):
