@@ -235,7 +235,7 @@ def write_report(page: Path, sample: ReportSample, source: SliceSource, facts: d
         from med_stylesr.report.enhance_report import write_enhance_report
 
         before, after = sample.volumes(source)
-        write_enhance_report(page, before, after, facts)
+        write_enhance_report(page, before, after, facts, uncertainty=sample.uncertainty())
     except ImportError as error:
         return [f"no report was written ({error.name} is not installed: pip install 'med-stylesr[report]')"]
     except MedStyleError as error:
@@ -254,6 +254,7 @@ def derivation_of(
         f"model{i or ''}": f"{b['name']} {b['version']} sha256 {b['weights_sha256']}"
         for i, b in enumerate(facts["bundles"])
     }
+    runtime = facts["bundles"][0]["runtime"]
     scaled = options.scale != (1, 1, 1)
     through = options.scale[0] > 1
     return Derivation(
@@ -267,6 +268,7 @@ def derivation_of(
         source_radius=enhancer.bundle(3 if through else 2).network.depth_reach,
         parameters={
             **models,
+            "runtime": f"{runtime['runtime']} {runtime['version']} {runtime['precision']}",
             "style": options.style,
             "strength": facts["strength"],
             "towards smooth": facts["towards_smooth"],

@@ -46,7 +46,7 @@ def enhance(enhancer: Enhancer, monkeypatch: pytest.MonkeyPatch) -> Enhance:
 
     def run(source: Path, dest: Path, *, jobs: int = 1, resume: bool = False, **changes: Any) -> Run:
         options = SETTINGS.options
-        for name in ("scale", "style"):
+        for name in ("scale", "style", "uncertainty", "safe"):
             if name in changes:
                 options = replace(options, **{name: changes.pop(name)})
         for name in ("strength", "dose_fraction", "target_noise_hu"):
