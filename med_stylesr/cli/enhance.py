@@ -16,6 +16,23 @@ import typer
 from med_stylesr.errors import UsageError
 
 
+class RuntimeName(str, Enum):
+    """What runs the networks."""
+
+    auto = "auto"
+    torch = "torch"
+    openvino = "openvino"
+    onnx = "onnx"
+
+
+class Precision(str, Enum):
+    """Of the networks' convolutions."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 class Format(str, Enum):
     """Output formats."""
 
@@ -71,6 +88,14 @@ def enhance(
     style: Annotated[str, typer.Option(help="A style of the bundle: normal-dose, smooth, as-is.")] = "normal-dose",
     bundle: Annotated[str, typer.Option(help="Bundle folder, or the name of a shipped one.")] = "ldct_stylesr_2d",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    runtime: Annotated[
+        RuntimeName,
+        typer.Option(help="What runs the networks; auto: OpenVINO on a CPU if installed, else torch."),
+    ] = RuntimeName.auto,
+    precision: Annotated[
+        Precision,
+        typer.Option(help="Of the convolutions; auto: bfloat16 where the processor has it (within 1 HU of float32)."),
+    ] = Precision.auto,
     jobs: Annotated[int, typer.Option(min=1, help="Scans worked on at the same time.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Skip what an earlier run has done, do the rest.")] = False,
     retry_quarantined: Annotated[
@@ -166,6 +191,8 @@ def enhance(
             report=report,
             threads=max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0,
             limits=Limits(memory_limit, time_limit) if isolate else None,
+            runtime=runtime.value,
+            precision=precision.value,
         )
         manifest = run_batch(
             source,

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from med_stylesr.errors import UsageError
+from med_stylesr.inference.model_cache import CachedModels
 from med_stylesr.networks.generator import StyleSRGenerator
 
 BUNDLE_2D = "ldct_stylesr_2d"
 """The bundle for enhancement at the given slices, ×1 and in plane."""
 BUNDLE_3D = "ldct_stylesr_3d"
 """The bundle for super-resolution through plane."""
+_RESOLVED = "network"
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class LoadedBundle:
         version: from its metadata.
         network: the generator with its weights, in evaluation mode.
         weights_sha256: of models/model.pt, hexadecimal.
+        models: what was made of it for other runtimes.
     """
 
     path: Path
@@ -35,6 +39,7 @@ class LoadedBundle:
     version: str
     network: StyleSRGenerator
     weights_sha256: str
+    models: CachedModels
 
 
 def bundles_root() -> Path:
@@ -74,9 +79,6 @@ def load_bundle(name_or_path: str | Path, device: torch.device) -> LoadedBundle:
     Raises:
         UsageError: if the bundle is incomplete, or weights and config do not fit.
     """
-    # MONAI takes seconds to import; a command that fails earlier should not wait for it.
-    from monai.bundle.config_parser import ConfigParser
-
     path = find_bundle(name_or_path)
     config, weights = path / "configs" / "inference.json", path / "models" / "model.pt"
     for needed in (config, weights):
@@ -84,23 +86,47 @@ def load_bundle(name_or_path: str | Path, device: torch.device) -> LoadedBundle:
             raise UsageError(
                 f"bundle {path.name}", f"has no {needed.relative_to(path)}", "restore or retrain the bundle"
             )
+    stored, metadata = weights.read_bytes(), (path / "configs" / "metadata.json").read_bytes()
+    models = CachedModels(stored, config.read_bytes(), metadata)
+    network = _network(path, config, models)
+    try:
+        state = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
+        network.load_state_dict(state.get("network", state))
+    except (RuntimeError, OSError, ValueError, AttributeError) as error:
+        raise UsageError(f"bundle {path.name}", f"weights do not fit its config: {error}", "retrain it") from error
+    return LoadedBundle(
+        path=path,
+        name=path.name,
+        version=str(json.loads(metadata)["version"]),
+        network=network.to(device).eval(),
+        weights_sha256=hashlib.sha256(stored).hexdigest(),
+        models=models,
+    )
+
+
+def _network(path: Path, config: Path, models: CachedModels) -> StyleSRGenerator:
+    """The generator that a config describes, without weights; what it resolves to is kept for the next time.
+
+    Raises:
+        UsageError: if it describes something else.
+    """
+    known = models.record(_RESOLVED)
+    if known is not None:
+        return StyleSRGenerator(**known)
+    # MONAI takes seconds to import: the first load of a bundle pays, and a command that fails earlier does not wait.
+    from monai.bundle.config_item import ConfigComponent
+    from monai.bundle.config_parser import ConfigParser
+
     parser = ConfigParser()
     parser.read_config(str(config))
     parser.read_meta(str(path / "configs" / "metadata.json"))
     parser["bundle_root"] = str(path)
-    network = parser.get_parsed_content("network_def")
-    if not isinstance(network, StyleSRGenerator):
+    described = parser.get_parsed_content("network_def", instantiate=False)
+    component = isinstance(described, ConfigComponent)
+    network = described.instantiate() if component else described
+    if type(network) is not StyleSRGenerator:
         raise UsageError(f"bundle {path.name}", f"its network is a {type(network).__name__}, not a StyleSRGenerator")
-    try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-        network.load_state_dict(state.get("network", state))
-    except (RuntimeError, OSError, ValueError, AttributeError) as error:
-        raise UsageError(f"bundle {path.name}", f"weights do not fit its config: {error}", "retrain it") from error
-    metadata: dict[str, Any] = parser.get("_meta_")
-    return LoadedBundle(
-        path=path,
-        name=path.name,
-        version=str(metadata["version"]),
-        network=network.to(device).eval(),
-        weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
-    )
+    # Macros and expressions may depend on more than the files that the cache goes by.
+    if component and not any(sign in json.dumps(parser.get("network_def")) for sign in ("%", "$")):
+        models.keep(_RESOLVED, described.resolve_args())
+    return network

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from med_stylesr.errors import InputError
 from med_stylesr.geometry import VoxelGrid
 from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_3D, LoadedBundle, load_bundle
+from med_stylesr.inference.choice import AUTO, choose_runtime
 from med_stylesr.inference.ensemble import MirrorEnsemble, TrustLimits
 from med_stylesr.inference.request import DEFAULT_STYLE, EnhanceOptions, Offer
-from med_stylesr.inference.runtime import TorchRuntime, pick_device
+from med_stylesr.inference.runtime import Runtime, pick_device
 from med_stylesr.inference.slices import ArraySlices, InPlane, SliceSource, ThroughPlane
 from med_stylesr.inference.strength import SMOOTH, StrengthPlan, plan_strength
 from med_stylesr.metrics.bias import BIAS_LIMIT_HU, tissue_shift
@@ -45,13 +46,13 @@ class Enhancement:
         plan: StrengthPlan,
         options: EnhanceOptions,
         spacing_mm: tuple[float, float, float],
-        bundles: Sequence[LoadedBundle],
+        models: Sequence[tuple[LoadedBundle, Runtime]],
     ) -> None:
         self.shape = stage.shape
         self.plan = plan
         self.spread_hu: NDArray[np.float32] | None = None
         self._source, self._stage, self._options = source, stage, options
-        self._spacing_mm, self._bundles = spacing_mm, bundles
+        self._spacing_mm, self._models = spacing_mm, models
         self._checked: dict[int, NDArray[np.float32]] = {}
         self._to_check = set(spread_indices(source.shape[0], 12))
 
@@ -100,7 +101,13 @@ class Enhancement:
             "tissue_shift_hu": self.tissue_shift_hu(),
             **({"uncertainty": self._stage.facts()} if isinstance(self._stage, MirrorEnsemble) else {}),
             "bundles": [
-                {"name": b.name, "version": b.version, "weights_sha256": b.weights_sha256} for b in self._bundles
+                {
+                    "name": bundle.name,
+                    "version": bundle.version,
+                    "weights_sha256": bundle.weights_sha256,
+                    "runtime": runtime.facts(),
+                }
+                for bundle, runtime in self._models
             ],
         }
 
@@ -108,7 +115,8 @@ class Enhancement:
         """What a reader of the result must know, complete once all slabs have been pulled."""
         moved = {n: s for n, s in self.tissue_shift_hu().items() if abs(s) >= BIAS_LIMIT_HU}
         told = [f"mean HU of {name} moved by {shift:+.2f} HU" for name, shift in moved.items()]
-        return [*self.plan.warnings, *told]
+        notes = dict.fromkeys(note for _, runtime in self._models for note in runtime.notes)
+        return [*self.plan.warnings, *told, *notes]
 
 
 class Enhancer:
@@ -117,17 +125,21 @@ class Enhancer:
     Args:
         bundle: name or folder of a bundle; it stands in for the shipped one of the same number of spatial dimensions.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        runtime: see `choose_runtime`.
+        precision: see `choose_runtime`.
 
     Raises:
-        UsageError: if the bundle or the device cannot be used.
+        UsageError: if the bundle, the device or the runtime cannot be used.
     """
 
-    def __init__(self, bundle: str | Path = BUNDLE_2D, device: str = "auto") -> None:
-        self._device = pick_device(device)
+    def __init__(
+        self, bundle: str | Path = BUNDLE_2D, device: str = "auto", runtime: str = AUTO, precision: str = AUTO
+    ) -> None:
+        self._device, self._runtime, self._precision = pick_device(device), runtime, precision
         self._names: dict[int, str | Path] = {2: BUNDLE_2D, 3: BUNDLE_3D}
         first = load_bundle(bundle, self._device)
         self._names[first.network.spatial_dims] = bundle
-        self._loaded = {first.network.spatial_dims: (first, TorchRuntime(first.network))}
+        self._loaded = {first.network.spatial_dims: (first, self._run_by(first))}
 
     @property
     def on_gpu(self) -> bool:
@@ -138,10 +150,17 @@ class Enhancer:
         """The bundle for 2 (in plane) or 3 (through plane) dimensions, loaded on first use."""
         return self._ready(spatial_dims)[0]
 
-    def _ready(self, spatial_dims: int) -> tuple[LoadedBundle, TorchRuntime]:
+    def _run_by(self, bundle: LoadedBundle) -> Runtime:
+        return choose_runtime(bundle, self._device, self._runtime, self._precision)
+
+    def runtime(self, spatial_dims: int) -> Runtime:
+        """What runs the bundle for 2 or 3 dimensions."""
+        return self._ready(spatial_dims)[1]
+
+    def _ready(self, spatial_dims: int) -> tuple[LoadedBundle, Runtime]:
         if spatial_dims not in self._loaded:
             loaded = load_bundle(self._names[spatial_dims], self._device)
-            self._loaded[spatial_dims] = (loaded, TorchRuntime(loaded.network))
+            self._loaded[spatial_dims] = (loaded, self._run_by(loaded))
         return self._loaded[spatial_dims]
 
     def check(self, options: EnhanceOptions) -> None:
@@ -182,8 +201,8 @@ class Enhancer:
         self.check(options)
         if options.scale[0] > 1 and source.shape[0] < 2:
             raise InputError("one slice", "has no neighbour to add slices towards", "use --scale 1 Y X")
-        flat, in_plane = self._ready(2)
-        bundles = [flat] if options.scale[0] == 1 else [flat, self.bundle(3)]
+        in_plane = self.runtime(2)
+        models = [self._ready(dims) for dims in ((2,) if options.scale[0] == 1 else (2, 3))]
         if options.request.strength == 0 and options.scale == (1, 1, 1):
             plan = StrengthPlan(0.0, 0.0, None, None, options.request.dose_fraction, "given strength")
         else:
@@ -193,13 +212,13 @@ class Enhancer:
             return self._pipeline(scan, plan.strength, plan.towards_smooth, options)
 
         if not (options.uncertainty or options.safe):
-            return Enhancement(source, build(source), plan, options, spacing_mm, bundles)
+            return Enhancement(source, build(source), plan, options, spacing_mm, models)
         (z, y, x), (sz, sy, sx) = spacing_mm, options.scale
         base = self._pipeline(source, 0.0, 0.0, options) if options.safe else None
         stage = MirrorEnsemble(
             source, build, (z / sz, y / sy, x / sx), base, TrustLimits.for_noise(plan.noise_before_hu)
         )
-        return Enhancement(source, stage, plan, options, spacing_mm, bundles)
+        return Enhancement(source, stage, plan, options, spacing_mm, models)
 
     def _pipeline(
         self, source: SliceSource, strength: float, towards_smooth: float, options: EnhanceOptions

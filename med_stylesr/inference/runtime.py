@@ -1,8 +1,14 @@
-"""What runs the network: slices in, base image and correction out, in bands of rows where a slice is very large."""
+"""What runs the network: slices in, base image and correction out, in bands of rows where a slice is very large.
+
+A runtime runs the convolutions (`StyleSRGenerator.residuals`: all of the cost) in its own way. Interpolation, HU lock
+and pass-through stay in torch and float32 in all of them, so that no runtime can move HU or geometry.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,6 +19,8 @@ from med_stylesr.networks.generator import StyleSRGenerator
 
 ROWS_PER_BAND = 2_500_000
 """Pixels of a slice that are run at once; larger slices (beyond about 1580²) go in bands, to bound memory."""
+FLOAT32 = "float32"
+BFLOAT16 = "bfloat16"
 
 
 def pick_device(name: str) -> torch.device:
@@ -35,23 +43,42 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-class TorchRuntime:
-    """Runs a generator eagerly in float32.
+class Runtime(ABC):
+    """Runs a generator; the kinds differ in how its convolutions are run.
 
     Args:
         network: the generator, on its device, in evaluation mode.
         pixels_per_band: see `ROWS_PER_BAND`.
+
+    Attributes:
+        name: of the kind.
+        version: of the library behind it.
+        precision: "float32" or "bfloat16", of the convolutions.
+        notes: what a user should know of the choice of this runtime, one line each.
     """
+
+    name: ClassVar[str]
+    version: str
+    precision: str
 
     def __init__(self, network: StyleSRGenerator, pixels_per_band: int = ROWS_PER_BAND) -> None:
         self.network = network
         self.device = next(network.parameters()).device
         self.pixels_per_band = pixels_per_band
-        if network.spatial_dims == 2:
-            # Dense convolutions run near the CPU's peak in this layout only.
-            for parameter in network.parameters():
-                if parameter.dim() == 4:
-                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        self.notes: list[str] = []
+
+    @abstractmethod
+    def residuals(self, bounded: Tensor, code: Tensor, scale: list[int]) -> list[Tensor]:
+        """See `StyleSRGenerator.residuals`; float32, on the device of the input."""
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-able record for the manifest."""
+        return {
+            "runtime": self.name,
+            "version": self.version,
+            "precision": self.precision,
+            "device": self.device.type if self.device.type == "cpu" else torch.cuda.get_device_name(self.device),
+        }
 
     def style_code(self, style: str, towards: str, share: float) -> Tensor:
         """Code (1, style_dim) on the line from one named style (share 0) to another (share 1).
@@ -63,7 +90,7 @@ class TorchRuntime:
             start, end = self.network.style_code(style), self.network.style_code(towards)
         except ValueError as error:
             raise UsageError(f"--style {style}", str(error)) from None
-        return torch.lerp(start, end, share)
+        return torch.lerp(start.detach(), end.detach(), share)
 
     @torch.inference_mode()
     def run(self, image: Tensor, code: Tensor, scale: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -76,16 +103,44 @@ class TorchRuntime:
         """
         rows, columns = image.shape[-2], image.shape[-1]
         factor = int(scale[-2])
+        codes = code.expand(image.shape[0], -1)
         parts = []
         for band in bands(rows, columns, self.pixels_per_band):
             piece = image[..., band.read_start : band.read_stop, :].to(self.device)
-            if piece.dim() == 4:
-                piece = piece.contiguous(memory_format=torch.channels_last)
-            both = self.network.base_and_correction(piece, code.expand(image.shape[0], -1), list(scale))
+            residuals = self.residuals(self.network.bounded(piece), codes, list(scale))
+            both = self.network.compose(piece, residuals, list(scale))
             parts.append([_kept(tensor, band, factor).cpu() for tensor in both])
         if len(parts) == 1:
             return parts[0][0], parts[0][1]
         return torch.cat([p[0] for p in parts], dim=-2), torch.cat([p[1] for p in parts], dim=-2)
+
+
+class TorchRuntime(Runtime):
+    """Eager torch in float32: the reference that every other runtime is held against."""
+
+    name = "torch"
+    version = torch.__version__
+    precision = FLOAT32
+
+    def __init__(self, network: StyleSRGenerator, pixels_per_band: int = ROWS_PER_BAND) -> None:
+        super().__init__(network, pixels_per_band)
+        lay_out_channels_last(network)
+
+    def residuals(self, bounded: Tensor, code: Tensor, scale: list[int]) -> list[Tensor]:
+        """See `StyleSRGenerator.residuals`."""
+        return self.network.residuals(channels_last(bounded), code, scale)
+
+
+def lay_out_channels_last(network: torch.nn.Module) -> None:
+    """Put the weights of 2D convolutions in the layout in which dense ones run near a processor's peak."""
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """The same values, in that layout if they are a 2D image."""
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
 
 
 def _kept(tensor: Tensor, band: Band, factor: int) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from med_stylesr.inference.runtime import TorchRuntime
+from med_stylesr.inference.runtime import Runtime
 from med_stylesr.networks.upsample import CubicUpsample
 
 Hu = NDArray[np.float32]
@@ -90,7 +90,7 @@ class InPlane:
     """
 
     def __init__(
-        self, source: SliceSource, runtime: TorchRuntime, code: Tensor, strength: float, scale: Sequence[int]
+        self, source: SliceSource, runtime: Runtime, code: Tensor, strength: float, scale: Sequence[int]
     ) -> None:
         slices, rows, columns = source.shape
         self.shape: tuple[int, int, int] = (slices, rows * scale[0], columns * scale[1])
@@ -136,7 +136,7 @@ class ThroughPlane:
         self,
         source: SliceSource,
         plain: SliceSource,
-        runtime: TorchRuntime,
+        runtime: Runtime,
         code: Tensor,
         strength: float,
         factor: int,

@@ -43,6 +43,8 @@ class EnhanceSettings:
         threads: CPU threads a worker may use; 0 leaves it to the libraries.
         limits: bounds of the worker processes that scans are done in; None does one after the other in this process,
             or several at a time in unbounded workers.
+        runtime: what runs the networks; see `inference.choice.choose_runtime`.
+        precision: of their convolutions; see there.
     """
 
     options: EnhanceOptions
@@ -56,6 +58,8 @@ class EnhanceSettings:
     report: bool
     threads: int
     limits: Limits | None = None
+    runtime: str = "auto"
+    precision: str = "auto"
 
     def record(self) -> dict[str, Any]:
         """JSON-able record for the manifest; the key file's path is not part of it."""
@@ -98,5 +102,6 @@ class EnhanceSettings:
             "spacing_mm": self.spacing_mm,
             "format": self.format,
             "deidentify": self.deidentify,
+            "runtime": [self.runtime, self.precision],
         }
         return hashlib.sha256(json.dumps(matters, sort_keys=True, default=str).encode()).hexdigest()

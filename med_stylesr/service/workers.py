@@ -58,7 +58,7 @@ def load_enhancer(settings: EnhanceSettings) -> Enhancer:
     """
     from med_stylesr.inference.enhancer import Enhancer
 
-    return Enhancer(settings.bundle, settings.device)
+    return Enhancer(settings.bundle, settings.device, settings.runtime, settings.precision)
 
 
 def workplace(settings: EnhanceSettings, jobs: int) -> Workplace:

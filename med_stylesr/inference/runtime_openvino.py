@@ -1,0 +1,80 @@
+"""OpenVINO on the CPU: convolutions fused with all that surrounds them, in bfloat16 where the processor has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import openvino
+import torch
+from torch import Tensor
+
+from med_stylesr.inference.model_cache import CachedModels
+from med_stylesr.inference.onnx_model import CODE, IMAGE, convolutions_to_onnx
+from med_stylesr.inference.runtime import BFLOAT16, FLOAT32, ROWS_PER_BAND, Runtime
+from med_stylesr.networks.generator import StyleSRGenerator
+
+_HINTS = {FLOAT32: "f32", BFLOAT16: "bf16"}
+_SHAPES_KEPT = 4
+"""Compiled models kept: a fixed shape is a seventh faster than an open one, and a run has few of them."""
+
+
+class OpenVINORuntime(Runtime):
+    """Runs the convolutions by OpenVINO, compiled for every shape that comes by.
+
+    Args:
+        network: see `Runtime`.
+        precision: "float32" or "bfloat16".
+        models: where exported and compiled models are kept.
+        pixels_per_band: see `Runtime`.
+
+    Raises:
+        ModuleNotFoundError: if a model is to be exported and the package onnx is missing (also when running).
+    """
+
+    name = "openvino"
+    version = openvino.__version__.split("-")[0]
+
+    def __init__(
+        self, network: StyleSRGenerator, precision: str, models: CachedModels, pixels_per_band: int = ROWS_PER_BAND
+    ) -> None:
+        super().__init__(network, pixels_per_band)
+        self.precision = precision
+        self._models = models
+        self._core = openvino.Core()
+        self._core.set_property({"CACHE_DIR": str(models.folder("openvino"))})
+        self._ready: dict[tuple[int, ...], Any] = {}
+
+    @staticmethod
+    def multiplies_bfloat16() -> bool:
+        """Whether this processor does so natively."""
+        return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+    def residuals(self, bounded: Tensor, code: Tensor, scale: list[int]) -> list[Tensor]:
+        """See `StyleSRGenerator.residuals`; the tensors are overwritten by the next call."""
+        request = self._request(tuple(bounded.shape), scale)
+        image, style = (np.ascontiguousarray(tensor.numpy(), dtype=np.float32) for tensor in (bounded, code))
+        request.infer({IMAGE: image, CODE: style}, share_inputs=True, share_outputs=True)
+        return [torch.from_numpy(request.get_output_tensor(i).data) for i in range(len(request.model_outputs))]
+
+    def _request(self, shape: tuple[int, ...], scale: list[int]) -> Any:
+        key = (*shape, *scale)
+        # Put last: the one used longest ago is the first.
+        request = self._ready.pop(key, None) or self._compiled(shape, scale)
+        self._ready[key] = request
+        if len(self._ready) > _SHAPES_KEPT:
+            del self._ready[next(iter(self._ready))]
+        return request
+
+    def _compiled(self, shape: tuple[int, ...], scale: list[int]) -> Any:
+        name = "convolutions-" + "x".join(map(str, scale)) + ".onnx"
+        model = self._core.read_model(self._models.file(name, lambda: convolutions_to_onnx(self.network, scale)))
+        model.reshape({IMAGE: list(shape), CODE: [shape[0], self.network.style_dim]})
+        settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+            # Processes side by side (--jobs) would be pinned to the same cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        return self._core.compile_model(model, "CPU", settings).create_infer_request()
