@@ -102,8 +102,7 @@ class Adversary:
         terms: dict[str, Tensor] = {}
         # A batch without such samples goes on with weight 0: in distributed training another process may have some, and
         # all must meet in the exchange of gradients.
-        keep = (self.weights(style, pred.shape[0]) > 0).float()
-        share = keep / keep.mean().clamp_min(1 / pred.shape[0])
+        share = self._share(style, pred.shape[0])
         real, fake = self.view(label.detach()), self.view(pred.detach())
         self.discriminator.train()
         _thaw(self.discriminator, True)
@@ -112,7 +111,7 @@ class Adversary:
             with autocast:
                 # One forward pass for both: distributed training allows one per backward pass.
                 scores = _as_list(self.discriminator(torch.cat([real, fake])))
-            loss = (share * self.loss.discriminator(*_halves(scores))).mean()
+            loss = (share * self.loss.discriminator(*_halves(scores), share)).mean()
             terms[f"d_{self.name}"] = loss.detach()
             if self.penalty is not None and iteration % self.penalty_interval == 0:
                 penalty = (share * self.penalty(self._score, real, fake)).mean()
@@ -130,6 +129,11 @@ class Adversary:
                         parameter.clamp_(-self.clip_weights, self.clip_weights)
         return terms
 
+    def _share(self, style: Tensor | None, batch: int) -> Tensor:
+        """Weight of every sample (B,): 0 for styles without weight, the same for all others, of mean 1 (or all 0)."""
+        keep = (self.weights(style, batch) > 0).float()
+        return keep / keep.mean().clamp_min(1 / batch)
+
     def _score(self, image: Tensor) -> list[Tensor]:
         return _as_list(unwrap(self.discriminator)(image))
 
@@ -146,7 +150,7 @@ class Adversary:
         if self.loss.needs_real:
             with autocast, torch.no_grad():
                 real = _as_list(inner(self.view(label)))
-        loss = self.loss.generator(fake, real)
+        loss = self.loss.generator(fake, real, self._share(style, pred.shape[0]))
         ramp = 1.0
         if self.ramp_iterations > 0:
             ramp = min(1.0, (iteration - self.start_iteration + 1) / self.ramp_iterations)

@@ -25,8 +25,9 @@ class AdversarialLoss(nn.Module):
     | `wasserstein` | \(D(f) - D(r)\) | \(-D(f)\) |
     | `logistic` | \(s(-D(r)) + s(D(f))\) | \(s(-D(f))\) |
 
-    with s the softplus function and the bar the mean over the batch. Several score maps (scales, a U-Net's bottleneck
-    and output) count equally.
+    with s the softplus function and the bar the mean over the batch, weighted by `share` where it is given (samples
+    that take no part must not move the mean that the others are held against). Several score maps (scales, a U-Net's
+    bottleneck and output) count equally.
 
     Args:
         kind: one of the rows.
@@ -44,12 +45,25 @@ class AdversarialLoss(nn.Module):
             raise UsageError("AdversarialLoss", f"unknown kind {kind!r}", f"use one of {', '.join(KINDS)}")
         self.kind = kind
 
-    def discriminator(self, real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
-        """Loss of the discriminator, shape (B,), from its score maps of real and generated images."""
-        return _mean_of([self._discriminator(r.float(), f.float()) for r, f in zip(real, fake, strict=True)])
+    def discriminator(self, real: Sequence[Tensor], fake: Sequence[Tensor], share: Tensor | None = None) -> Tensor:
+        """Loss of the discriminator, shape (B,).
 
-    def generator(self, fake: Sequence[Tensor], real: Sequence[Tensor] | None = None) -> Tensor:
-        """Loss of the generator, shape (B,); `real` scores are needed by the relativistic kind only.
+        Args:
+            real: score maps (B, …) of real images.
+            fake: score maps of generated images.
+            share: weight >= 0 of every sample (B,), of mean 1, in the batch means of the relativistic kind.
+        """
+        return _mean_of([self._discriminator(r.float(), f.float(), share) for r, f in zip(real, fake, strict=True)])
+
+    def generator(
+        self, fake: Sequence[Tensor], real: Sequence[Tensor] | None = None, share: Tensor | None = None
+    ) -> Tensor:
+        """Loss of the generator, shape (B,).
+
+        Args:
+            fake: score maps (B, …) of generated images.
+            real: score maps of real images, needed by the relativistic kind only.
+            share: see `discriminator`.
 
         Raises:
             ValueError: if the relativistic kind gets no scores of real images.
@@ -57,7 +71,7 @@ class AdversarialLoss(nn.Module):
         if self.kind == "relativistic":
             if real is None:
                 raise ValueError("the relativistic generator loss needs the scores of real images")
-            return _mean_of([_relativistic(f.float(), r.float()) for f, r in zip(fake, real, strict=True)])
+            return _mean_of([_relativistic(f.float(), r.float(), share) for f, r in zip(fake, real, strict=True)])
         return _mean_of([self._generator(f.float()) for f in fake])
 
     @property
@@ -65,13 +79,13 @@ class AdversarialLoss(nn.Module):
         """Whether the generator's loss wants the scores of real images too."""
         return self.kind == "relativistic"
 
-    def _discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+    def _discriminator(self, real: Tensor, fake: Tensor, share: Tensor | None) -> Tensor:
         if self.kind == "lsgan":
             return 0.5 * (per_sample((real - 1).square()) + per_sample(fake.square()))
         if self.kind == "hinge":
             return per_sample(F.relu(1 - real)) + per_sample(F.relu(1 + fake))
         if self.kind == "relativistic":
-            return _relativistic(real, fake)
+            return _relativistic(real, fake, share)
         if self.kind == "wasserstein":
             return per_sample(fake) - per_sample(real)
         return per_sample(F.softplus(-real)) + per_sample(F.softplus(fake))
@@ -116,11 +130,10 @@ def _slope(score: Callable[[Tensor], Sequence[Tensor]], point: Tensor) -> Tensor
     return slope
 
 
-def _relativistic(first: Tensor, second: Tensor) -> Tensor:
-    return 0.5 * (
-        per_sample(F.softplus(-(first - second.mean(0, keepdim=True))))
-        + per_sample(F.softplus(second - first.mean(0, keepdim=True)))
-    )
+def _relativistic(first: Tensor, second: Tensor, share: Tensor | None) -> Tensor:
+    weight = 1.0 if share is None else share.reshape(-1, *[1] * (first.dim() - 1))
+    mean_first, mean_second = ((weight * score).mean(0, keepdim=True) for score in (first, second))
+    return 0.5 * (per_sample(F.softplus(mean_second - first)) + per_sample(F.softplus(second - mean_first)))
 
 
 def _mean_of(values: list[Tensor]) -> Tensor:

@@ -15,6 +15,8 @@ from med_stylesr.losses.window import WindowScale
 
 # Median of |g| for a gradient of independent normal components of unit variance: Rayleigh (2D), Maxwell (3D).
 _MEDIAN_MAGNITUDE = {2: math.sqrt(2 * math.log(2)), 3: 1.5382}
+# |u| at the edges of a window, where the tanh has lost 42 % of its slope; beyond them it flattens noise away.
+_INSIDE = math.tanh(1.0)
 
 
 class EdgePreservingLoss(nn.Module):
@@ -33,10 +35,12 @@ class EdgePreservingLoss(nn.Module):
     $$ a = f + (1 - f)\, \frac{m^2}{m^2 + \tau^2}, \qquad m = |\nabla u(G_\sigma * \mathrm{clean})|, \qquad
        \tau = \max(\kappa \hat s, \tau_0) $$
 
-    where \(\hat s\), the noise of m, is its median divided by the median of a Rayleigh (2D) or Maxwell (3D) variable:
-    edges fill a small part of an image and do not move the median. Noise of the target is therefore not copied: in flat
-    regions a is close to f. The loss is zero for equal images, has no kinks, and is averaged over windows and scales
-    (each scale averages voxels by `pool`). docs/reference/edge-loss.md derives and tests it.
+    where \(\hat s\), the noise of m, is its median over the voxels inside the window (air would drag it to zero),
+    divided by the median of a Rayleigh (2D) or Maxwell (3D) variable: edges fill a small part of an image and do not
+    move the median. Noise of the target is therefore not copied: in flat regions a is close to f. The loss is zero for
+    equal images, has no kinks, and is averaged over windows and scales. Each scale averages voxels by `pool` and
+    measures lengths in units that grow by the largest of these factors. docs/reference/edge-loss.md derives and tests
+    it.
 
     Args:
         spatial_dims: 2 or 3.
@@ -80,7 +84,10 @@ class EdgePreservingLoss(nn.Module):
                 "EdgePreservingLoss", "flat_weight must lie in [0, 1], epsilon_hu and floor_hu above 0, direction >= 0"
             )
         self.windows = [WindowScale(center, width, "tanh") for center, width in windows]
-        self.gradient = SpatialGradient(spatial_dims, spacing)
+        self.gradients = nn.ModuleList(
+            SpatialGradient(spatial_dims, [d * (p / max(pool)) ** k for d, p in zip(spacing, pool, strict=False)])
+            for k in range(scales)
+        )
         self.blur = GaussianBlur(spatial_dims, clean_sigma)
         self.spatial_dims, self.scales, self.pool = spatial_dims, scales, list(pool)
         self.noise_factor, self.floor_hu, self.epsilon_hu = noise_factor, floor_hu, epsilon_hu
@@ -108,23 +115,31 @@ class EdgePreservingLoss(nn.Module):
             if scale:
                 pred, target, guide = (self._shrink(image) for image in (pred, target, guide))
             for window in self.windows:
-                total = total + self._compare(window(pred), window(target), window(guide), window.half_width)
+                total = total + self._compare(window(pred), window(target), window(guide), window.half_width, scale)
         return total / (self.scales * len(self.windows))
 
-    def edge_weight(self, guide: Tensor, half_width: float) -> Tensor:
-        """Return the weight a in [flat_weight, 1], shape (B, C, …), of a windowed and cleaned target."""
+    def edge_weight(self, guide: Tensor, half_width: float, scale: int = 0) -> Tensor:
+        """Return the weight a in [flat_weight, 1], shape (B, C, …).
+
+        Args:
+            guide: cleaned target (B, C, …) through a window, in (-1, 1).
+            half_width: half of the window's width in HU.
+            scale: number of the scale that the guide is on, from 0.
+        """
         with torch.no_grad():
-            magnitude = self.gradient(guide).square().sum(2).sqrt()
-            noise = magnitude.flatten(1).median(1).values / _MEDIAN_MAGNITUDE[self.spatial_dims]
+            magnitude = self.gradients[scale](guide).square().sum(2).sqrt()
+            inside = magnitude.masked_fill(guide.abs() > _INSIDE, torch.nan).flatten(1)
+            # Nothing inside the window: nothing whose noise could be taken for an edge.
+            noise = inside.nanmedian(1).values.nan_to_num(0.0) / _MEDIAN_MAGNITUDE[self.spatial_dims]
             threshold = (self.noise_factor * noise).clamp_min(self.floor_hu / half_width)
             square = magnitude.square()
             edge = square / (square + threshold.square().reshape(-1, *[1] * (guide.dim() - 1)))
             return self.flat_weight + (1 - self.flat_weight) * edge
 
-    def _compare(self, pred: Tensor, target: Tensor, guide: Tensor, half_width: float) -> Tensor:
-        weight = self.edge_weight(guide, half_width)
+    def _compare(self, pred: Tensor, target: Tensor, guide: Tensor, half_width: float, scale: int) -> Tensor:
+        weight = self.edge_weight(guide, half_width, scale)
         epsilon = self.epsilon_hu / half_width
-        slope_pred, slope_target = self.gradient(pred), self.gradient(target)
+        slope_pred, slope_target = self.gradients[scale](pred), self.gradients[scale](target)
         size_pred = (slope_pred.square().sum(2) + epsilon**2).sqrt()
         size_target = (slope_target.square().sum(2) + epsilon**2).sqrt()
         magnitude = ((size_pred - size_target).square() + epsilon**2).sqrt() - epsilon

@@ -98,18 +98,19 @@ class GaussianBlur(nn.Module):
         if len(sigma) != spatial_dims or min(sigma) < 0:
             raise UsageError("GaussianBlur", f"sigma {list(sigma)} does not fit {spatial_dims} dimensions")
         self.spatial_dims = spatial_dims
-        self.taps = []
-        for value in sigma:
+        for axis, value in enumerate(sigma):
             radius = math.ceil(3 * value)
             weights = [math.exp(-0.5 * (k / value) ** 2) for k in range(-radius, radius + 1)] if value > 0 else [1.0]
-            self.taps.append([w / sum(weights) for w in weights])
+            taps = torch.tensor([w / sum(weights) for w in weights], dtype=torch.float64)
+            self.register_buffer(f"taps_{axis}", taps, persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the smoothed image, same shape (B, C, …)."""
         size = image.shape
         out = image.reshape(size[0] * size[1], 1, *size[2:])
         convolve = F.conv2d if self.spatial_dims == 2 else F.conv3d
-        for axis, taps in enumerate(self.taps):
+        for axis in range(self.spatial_dims):
+            taps = self.get_buffer(f"taps_{axis}")
             if len(taps) == 1:
                 continue
             padding = [0] * (2 * self.spatial_dims)
@@ -117,5 +118,5 @@ class GaussianBlur(nn.Module):
             padding[from_last] = padding[from_last + 1] = len(taps) // 2
             shape = [1] * (self.spatial_dims + 2)
             shape[axis + 2] = len(taps)
-            out = convolve(F.pad(out, padding, mode="replicate"), out.new_tensor(taps).reshape(shape))
+            out = convolve(F.pad(out, padding, mode="replicate"), taps.to(out.dtype).reshape(shape))
         return out.reshape(size)

@@ -71,6 +71,8 @@ def train(run: TrainingRun, tell: Callable[[str], None]) -> Path:
     run.run_dir.mkdir(parents=True, exist_ok=True)
     # It warns that overlays lie outside the bundle, which is where they belong.
     logging.getLogger("monai.bundle.workflows").setLevel(logging.ERROR)
+    # Engines and their handlers log an error that stops them, each with its traceback; it is told once, by who called.
+    logging.getLogger("ignite").setLevel(logging.CRITICAL)
     workflow = ConfigWorkflow(
         config_file=files,
         meta_file=str(bundle / "configs" / "metadata.json"),
@@ -79,6 +81,8 @@ def train(run: TrainingRun, tell: Callable[[str], None]) -> Path:
         **given,
     )
     record(workflow.parser.get(), run.run_dir)
+    for name in _printing(workflow.parser.get()):
+        logging.getLogger(name).addFilter(lambda entry: not entry.exc_info)
     try:
         workflow.initialize()
         _watch(workflow, tell)
@@ -208,6 +212,15 @@ def _unknown(key: str, known: set[str], where: str) -> None:
     close = difflib.get_close_matches(key, sorted(known), 1)
     hint = f"did you mean {close[0]}" if close else "see docs/reference/config.md"
     raise UsageError(f"{where}: key {key}", "is in no config of this run", hint)
+
+
+def _printing(config: Any) -> list[str]:
+    """Names of the loggers of a config's handlers that print metrics."""
+    values = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
+    names = [name for value in values for name in _printing(value)]
+    if isinstance(config, dict) and config.get("_target_") == "monai.handlers.StatsHandler" and "name" in config:
+        names.append(config["name"])
+    return names
 
 
 def _watch(workflow: Any, tell: Callable[[str], None]) -> None:

@@ -68,6 +68,15 @@ def test_r1_is_half_the_squared_slope_at_real_images_and_trains_the_discriminato
     torch.testing.assert_close(layer.weight.grad, layer.weight.detach())
 
 
+def test_samples_that_take_no_part_do_not_move_the_mean_of_the_relativistic_loss() -> None:
+    loss, share = AdversarialLoss("relativistic"), torch.tensor([2.0, 0.0])
+    real, fake = torch.tensor([[1.0], [50.0]]), torch.tensor([[-1.0], [-50.0]])
+    alone = loss.discriminator([real[:1]], [fake[:1]])
+    torch.testing.assert_close(loss.discriminator([real], [fake], share)[:1], alone)
+    torch.testing.assert_close(loss.generator([fake], [real], share)[:1], loss.generator([fake[:1]], [real[:1]]))
+    assert not torch.allclose(loss.discriminator([real], [fake])[:1], alone)
+
+
 def test_misuse_is_told() -> None:
     with pytest.raises(UsageError, match="unknown kind"):
         AdversarialLoss("gan")

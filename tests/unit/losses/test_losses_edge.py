@@ -81,6 +81,28 @@ def test_weight_is_high_on_the_edge_and_low_in_noise() -> None:
     assert weight[..., 10:38].mean() < 0.2
 
 
+@pytest.mark.parametrize("share", [0.0, 0.6, 0.8])
+def test_noise_is_told_from_edges_however_much_air_is_in_the_patch(share: float) -> None:
+    """The window flattens the noise of air; taken for the patch's, tissue noise would count as edges."""
+    torch.manual_seed(3)
+    loss, air = make(floor_hu=0.5), int(128 * share)
+    image = torch.full((1, 1, 128, 128), 40.0)
+    image[..., :air] = -1000.0
+    window = loss.windows[0]
+    guide = window(loss.blur(image + 20 * torch.randn_like(image)))
+    assert loss.edge_weight(guide, window.half_width)[..., 8:-8, air + 8 : -8].mean() < 0.2
+
+
+def test_an_axis_counts_the_same_on_every_scale_of_a_volume_with_thick_slices() -> None:
+    """Averaging in plane alone makes voxels rounder: gradients must be measured in lengths, not in voxels."""
+    loss = make(3, spacing=[2.0, 1.0, 1.0], pool=[1, 2, 2])
+    k, j = torch.meshgrid(torch.arange(12.0), torch.arange(24.0), indexing="ij")
+    ramp = (2.0 * k + j)[None, None, :, :, None].expand(1, 1, 12, 24, 24)  # one unit per length along both axes
+    for scale, image in enumerate((ramp, loss._shrink(ramp))):
+        through, along, _ = loss.gradients[scale](image)[0, 0, :, 6, 6, 6]
+        torch.testing.assert_close(through, along)
+
+
 def test_direction_term_sees_a_turned_edge_of_equal_height() -> None:
     target = step_image()
     turned = target.transpose(2, 3)
