@@ -50,8 +50,8 @@ def filtered(family: Filter, parameter: float, low: Hu, spacing_mm: tuple[float,
 
 
 def gaussian(plane: NDArray[Any], noise: float, width: float) -> NDArray[Any]:
-    """Gaussian of `width` pixels (the noise does not matter)."""
-    return np.asarray(ndimage.gaussian_filter(plane, width))
+    """Gaussian whose standard deviation is `width` pixels at 20 HU of noise and grows with its root."""
+    return np.asarray(ndimage.gaussian_filter(plane, width * (noise / 20.0) ** 0.5))
 
 
 def bilateral(plane: NDArray[Any], noise: float, ratio: float) -> NDArray[Any]:
@@ -91,8 +91,8 @@ def bm3d(plane: NDArray[Any], noise: float, ratio: float) -> NDArray[Any]:
 
 
 FILTERS: Final[Mapping[str, Filter]] = {
-    "gaussian": Filter(gaussian, (0.5, 0.7, 0.9, 1.2, 1.6), "width in pixels"),
-    "bilateral": Filter(bilateral, (1.0, 2.0, 3.0, 4.5), "range over noise"),
+    "gaussian": Filter(gaussian, (0.3, 0.45, 0.6, 0.8, 1.1), "width in pixels at 20 HU"),
+    "bilateral": Filter(bilateral, (0.5, 0.75, 1.0, 1.5), "range over noise"),
     "tv": Filter(total_variation, (0.3, 0.6, 1.0, 1.5), "weight over noise"),
     "nlm": Filter(nl_means, (0.5, 0.7, 1.0, 1.4), "strength over noise"),
     "bm3d": Filter(bm3d, (1.0, 1.4, 2.0, 2.8), "assumed over measured noise"),
