@@ -17,10 +17,12 @@ from med_stylesr.cli import demo as _demo
 from med_stylesr.cli import doctor as _doctor
 from med_stylesr.cli import enhance as _enhance
 from med_stylesr.cli import evaluate as _evaluate
+from med_stylesr.cli import export as _export
 from med_stylesr.cli import pull as _pull
 from med_stylesr.cli import push as _push
 from med_stylesr.cli import serve as _serve
 from med_stylesr.cli import simulate as _simulate
+from med_stylesr.cli import slicer as _slicer
 from med_stylesr.cli import train as _train
 from med_stylesr.cli import view as _view
 from med_stylesr.errors import MedStyleError, UsageError
@@ -64,6 +66,7 @@ app.command("demo")(_demo.demo)
 app.command("doctor")(_doctor.doctor)
 app.add_typer(_data.app, name="data")
 app.command("evaluate")(_evaluate.evaluate)
+app.command("export")(_export.export)
 app.command("view")(_view.view)
 app.command("deidentify")(_deidentify.deidentify)
 app.command("simulate")(_simulate.simulate)
@@ -71,6 +74,7 @@ app.command("train")(_train.train)
 app.command("serve", context_settings={"allow_extra_args": True})(_serve.serve)
 app.command("pull")(_pull.pull)
 app.command("push")(_push.push)
+app.add_typer(_slicer.app, name="slicer")
 
 
 _INTERRUPTED: Final = 130
