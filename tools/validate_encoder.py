@@ -34,7 +34,7 @@ def main() -> None:
         "# What the CT encoder's features tell",
         "",
         "Made by `tools/validate_encoder.py` on scans that the encoder was not trained on (of chest_lidc0001: other",
-        f"slices), {arguments.slices} slices each. One sample is a square of 32 pixels inside the body, 208 features.",
+        f"slices), {arguments.slices} slices each. One sample is a square of 32 pixels inside the body, 272 features.",
         "",
         "Fréchet distance (kernel distance) to the scan as it is:",
         "",
@@ -61,7 +61,9 @@ def _row(name: str, scan: CachedScan, slices: int, plain: dict[str, NDArray[np.f
     cells = []
     for image in made:
         features = square_features(image.astype(np.float32), body)
-        cells.append(f"{frechet_distance(features, plain[name]):.3f} ({kernel_distance(features, plain[name]):.4f})")
+        cells.append(
+            f"{frechet_distance(features, plain[name]):.2f} ({kernel_distance(features, plain[name], paired=True):.4f})"
+        )
     return f"| {name} | {len(plain[name])} | " + " | ".join(cells) + " |"
 
 
@@ -70,7 +72,6 @@ def _neighbours(plain: dict[str, NDArray[np.float32]]) -> list[str]:
     names = list(plain)
     features = np.concatenate([plain[name] for name in names])
     owner = np.repeat(np.arange(len(names)), [len(plain[name]) for name in names])
-    features = (features - features.mean(0)) / (features.std(0) + 1e-6)
     squares = (features**2).sum(1)
     apart = squares[:, None] + squares[None] - 2 * features @ features.T
     np.fill_diagonal(apart, np.inf)

@@ -24,6 +24,17 @@ def evaluate(
     max_slices: Annotated[
         int, typer.Option(min=0, help="Slices a scan for PSNR, SSIM and the like, spread evenly; 0 for all.")
     ] = 32,
+    roi: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SLICE,ROW,COLUMN,SIZE",
+            help="Square to measure noise spectra in, in pixels of the reference, slices from 1; may be repeated. "
+            "Without any, flat tissue is found by itself.",
+        ),
+    ] = None,
+    roi_file: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="Such squares from a file, for all scans or by scan.")
+    ] = None,
     page: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json instead of a table.")] = False,
@@ -40,10 +51,13 @@ def evaluate(
 
       med-stylesr evaluate out/ normal/ --input low/ --method bm3d=bm3d_out/ --out quality/
 
+      med-stylesr evaluate phantom_out/ phantom/ --roi 12,200,240,64 --roi 13,200,240,64 --out quality/
+
     Exit status: 0 all measured, 1 some pairs could not be measured, 2 wrong usage or nothing to pair.
     """
     from med_stylesr.errors import UsageError
     from med_stylesr.service.evaluate import INPUT, Evaluation, evaluate_all
+    from med_stylesr.service.rois import read_rois
 
     methods = {name: pred}
     for entry in method or []:
@@ -55,7 +69,7 @@ def evaluate(
         if label in methods or label == INPUT:
             raise UsageError(f"--method {entry}", f"the name {label} is taken", "choose another name")
         methods[label] = Path(path)
-    plan = Evaluation(methods, reference, low_dose, max_slices)
+    plan = Evaluation(methods, reference, low_dose, max_slices, read_rois(roi or [], roi_file))
     outcome = evaluate_all(plan, out, page=page, overwrite=overwrite, events=_quiet if as_json else _tell)
     if as_json:
         typer.echo(json.dumps(outcome.document, ensure_ascii=False))

@@ -38,20 +38,25 @@ def frechet_distance(a: NDArray[Any], b: NDArray[Any]) -> float:
     return float(((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(ca) + np.trace(cb) - 2 * cross)
 
 
-def kernel_distance(a: NDArray[Any], b: NDArray[Any]) -> float:
+def kernel_distance(a: NDArray[Any], b: NDArray[Any], *, paired: bool = False) -> float:
     """Unbiased squared maximum mean discrepancy with the kernel (xᵀy/d + 1)³; about 0 for equal distributions.
 
     Args:
         a: features, shape (images, features).
         b: likewise.
+        paired: image i of both sets shows the same place: such pairs are left out between the sets as they are within
+            them, or the distance would be too small.
 
     Raises:
-        ValueError: for fewer than two images in a set or different numbers of features.
+        ValueError: for fewer than two images in a set, different numbers of features, or pairs in sets of unequal size.
 
     Source:
-        Bińkowski et al. 2018, arXiv:1801.01401 (kernel inception distance).
+        Bińkowski et al. 2018, arXiv:1801.01401 (kernel inception distance); Gretton et al., J Mach Learn Res 13 (2012)
+        723, equation 4 (pairs).
     """
     x, y = _sets(a, b)
+    if paired and len(x) != len(y):
+        raise ValueError(f"{len(x)} and {len(y)} images are no pairs")
 
     def kernel(u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray((u @ v.T / u.shape[1] + 1) ** 3, dtype=np.float64)
@@ -59,7 +64,9 @@ def kernel_distance(a: NDArray[Any], b: NDArray[Any]) -> float:
     xx, yy = kernel(x, x), kernel(y, y)
     m, n = len(x), len(y)
     within = (xx.sum() - np.trace(xx)) / (m * (m - 1)) + (yy.sum() - np.trace(yy)) / (n * (n - 1))
-    return float(within - 2 * kernel(x, y).mean())
+    xy = kernel(x, y)
+    between = (xy.sum() - np.trace(xy)) / (m * (m - 1)) if paired else xy.mean()
+    return float(within - 2 * between)
 
 
 def gram_distance(a: NDArray[Any], b: NDArray[Any]) -> float:

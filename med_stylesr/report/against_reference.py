@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from med_stylesr.errors import InputError
 from med_stylesr.hu import HU_MIN
 from med_stylesr.metrics.bias import masked_shift
 from med_stylesr.metrics.detectability import TASK_CONTRASTS_HU, TASK_DIAMETERS_MM, Task, npw_detectability
@@ -56,7 +58,14 @@ class Case:
     transfers: dict[str, TransferFunction]
 
 
-def measure_case(image: CTVolume, reference: CTVolume, source: CTVolume | None, *, max_slices: int) -> Case:
+def measure_case(
+    image: CTVolume,
+    reference: CTVolume,
+    source: CTVolume | None,
+    *,
+    max_slices: int,
+    rois: Sequence[Roi] | None = None,
+) -> Case:
     """Measure one scan against its reference, on the reference's positions.
 
     Args:
@@ -64,6 +73,10 @@ def measure_case(image: CTVolume, reference: CTVolume, source: CTVolume | None, 
         reference: the normal-dose scan.
         source: the low-dose scan the result was made from: adds the structure in what was removed.
         max_slices: slices used for fidelity, spread over the scan; 0 for all. Other figures use as many as they need.
+        rois: regions of the reference, all of one size, for noise spectra and radiomics; found in flat tissue if None.
+
+    Raises:
+        InputError: if a region lies outside the reference.
     """
     pair = AlignedPair(reference, image)
     total = reference.hu.shape[0]
@@ -71,7 +84,7 @@ def measure_case(image: CTVolume, reference: CTVolume, source: CTVolume | None, 
     x, y = _stack(pair, chosen)
     body = body_mask(y)
     per_slice = _fidelity(x, y, body)
-    cuts = _cuts(pair)
+    cuts = _cuts(pair, rois)
     spectra, texture = _texture(pair, cuts)
     transfers, sharpness = _sharpness(pair)
     width = reference.hu.shape[2] * reference.spacing_mm[2]
@@ -151,9 +164,14 @@ def _texture(pair: AlignedPair, cuts: _Cuts) -> tuple[dict[str, RadialProfile], 
     return spectra, table
 
 
-def _cuts(pair: AlignedPair) -> _Cuts:
-    """Flat regions, found on the reference, cut out of the reference and of the image."""
-    rois: list[Roi] = flat_rois(pair.first.hu, pair.first.spacing_mm, size_mm=ROI_MM, count=ROI_COUNT)
+def _cuts(pair: AlignedPair, given: Sequence[Roi] | None) -> _Cuts:
+    """Given regions, or flat ones found on the reference, cut out of the reference and of the image."""
+    slices, rows, columns = pair.first.hu.shape
+    for roi in given or ():
+        if roi.slice >= slices or roi.row + roi.size > rows or roi.column + roi.size > columns:
+            what = f"region {roi.slice + 1},{roi.row},{roi.column},{roi.size}"
+            raise InputError(what, f"lies outside the reference of {slices} slices, {rows} x {columns} pixels")
+    rois = given or flat_rois(pair.first.hu, pair.first.spacing_mm, size_mm=ROI_MM, count=ROI_COUNT)
     f = pair.factor
     planes = {k: pair.fine(k)[None] for k in {roi.slice for roi in rois}}
     cuts = []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,11 +21,15 @@ if TYPE_CHECKING:
 FEATURES: Final = "CT features (ct_encoder of med-stylesr), not Inception's"
 """What these distances are on. They compare with nothing that was measured on other features."""
 CELL: Final = 32
-"""Edge in pixels of the squares that features are averaged over: one sample each."""
+"""Edge in pixels of the squares that features are summed up over: one sample each."""
+TEXTURE_LEVELS: Final = slice(0, 3)
+"""Levels of the encoder whose spread over a square counts: noise, its grain, edges."""
+CONTENT_LEVELS: Final = slice(2, 4)
+"""Levels whose mean over a square counts: what is there."""
 BODY_SHARE: Final = 0.75
 """Squares with less of the body are left out."""
 SLICES: Final = 16
-"""Slices looked at: some two thousand squares of a chest, ten for each feature."""
+"""Slices looked at: some two thousand squares of a chest, several for each feature."""
 
 
 def distances(
@@ -54,7 +60,7 @@ def distances(
         "squares": count,
         # A covariance of more features than samples is singular, and the distance biased upwards.
         "frechet": frechet_distance(a, b) if count > a.shape[1] else None,
-        "kernel": kernel_distance(a, b),
+        "kernel": kernel_distance(a, b, paired=True),
         "gram": float(np.mean(grams)),
     }
 
@@ -91,13 +97,24 @@ def _maps(plane: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 
 def _samples(maps: list[NDArray[np.float32]], inside: NDArray[np.bool_]) -> NDArray[np.float32]:
-    means = []
+    """Features of the squares inside, each in units of its spread over the scans that the encoder was trained on."""
+    squares = []
     for level in maps:
         channels, rows, columns = level.shape
         down, across = inside.shape
-        squares = level.reshape(channels, down, rows // down, across, columns // across).mean(axis=(2, 4))
-        means.append(squares[:, inside])
-    return np.concatenate(means).T
+        squares.append(level.reshape(channels, down, rows // down, across, columns // across))
+    parts = [square.std(axis=(2, 4))[:, inside] for square in squares[TEXTURE_LEVELS]]
+    parts += [square.mean(axis=(2, 4))[:, inside] for square in squares[CONTENT_LEVELS]]
+    mean, spread = _scale()
+    return np.asarray((np.concatenate(parts).T - mean) / spread, dtype=np.float32)
+
+
+@cache
+def _scale() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and spread of each feature over the scans that the encoder was trained on."""
+    card = json.loads(files("med_stylesr.networks").joinpath("ct_encoder.json").read_text(encoding="utf-8"))
+    mean, spread = (np.array(card["squares"][name], dtype=np.float32) for name in ("mean", "spread"))
+    return mean, spread
 
 
 def _cells(plane: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -16,10 +16,12 @@ from med_stylesr.io.publish import staged_file
 from med_stylesr.io.series import DicomSeries
 from med_stylesr.io.source import Inputs, VolumeFile, find_inputs
 from med_stylesr.io.volume_file import volume_ending
+from med_stylesr.metrics.regions import Roi
 from med_stylesr.report.against_reference import Case, measure_case
 from med_stylesr.report.evaluate_report import write_evaluation_page
 from med_stylesr.report.methods import compare
 from med_stylesr.service.reading import read_item
+from med_stylesr.service.rois import EVERY_SCAN
 from med_stylesr.volume import CTVolume
 
 INPUT: Final = "input"
@@ -38,12 +40,14 @@ class Evaluation:
         reference: the normal-dose scans.
         source: the low-dose scans, measured as the method "input"; None without.
         max_slices: slices a scan for fidelity figures; 0 for all.
+        rois: scan → regions to measure noise in, see `service.rois`; found automatically where there are none.
     """
 
     methods: Mapping[str, Path]
     reference: Path
     source: Path | None
     max_slices: int
+    rois: Mapping[str, Sequence[Roi]] = field(default_factory=dict)
 
 
 @dataclass
@@ -84,6 +88,10 @@ def evaluate_all(plan: Evaluation, out: Path, *, page: bool, overwrite: bool, ev
             todo = [key for key in wanted if any(key in mine for mine in pairs.values())]
             if not todo:
                 raise UsageError(str(plan.reference), "none of the results belongs to a reference", _HOW_PAIRED)
+            if strangers := set(plan.rois) - set(wanted) - {EVERY_SCAN}:
+                raise UsageError(
+                    f"regions of {min(strangers)}", f"no reference of that name; there are: {', '.join(wanted)}"
+                )
             events({"event": "start", "total": len(todo)})
             for number, key in enumerate(todo, 1):
                 events({"event": "case", "number": number, "total": len(todo), "name": key})
@@ -98,7 +106,9 @@ def evaluate_all(plan: Evaluation, out: Path, *, page: bool, overwrite: bool, ev
                         continue
                     try:
                         image = source if name == INPUT and source is not None else read_item(pairs[name][key])
-                        cases[name][key] = measure_case(image, reference, source, max_slices=plan.max_slices)
+                        rois = plan.rois.get(key, plan.rois.get(EVERY_SCAN))
+                        case = measure_case(image, reference, source, max_slices=plan.max_slices, rois=rois)
+                        cases[name][key] = case
                     except MedStyleError as error:
                         problems.append((error.what, error.why))
                         continue

@@ -46,3 +46,11 @@ def test_nps_cosine_ignores_dose_and_sees_texture():
     quarter_dose = RadialProfile(f, 4 * soft.power)
     assert nps_cosine(soft, quarter_dose) == pytest.approx(1)
     assert nps_cosine(soft, sharp) < 0.8
+
+
+def test_pairs_of_equal_images_are_at_distance_zero_and_need_equal_numbers():
+    x = np.random.default_rng(0).normal(size=(30, 8))
+    assert kernel_distance(x, x, paired=True) == pytest.approx(0, abs=1e-12)
+    assert kernel_distance(x, x) < 0
+    with pytest.raises(ValueError, match="pairs"):
+        kernel_distance(x, x[:20], paired=True)

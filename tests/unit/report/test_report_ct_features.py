@@ -9,9 +9,9 @@ from med_stylesr.report.ct_features import FEATURES, distances, square_features
 
 @pytest.fixture(scope="module")
 def slices():
-    """Four slices of band-limited noise on slow structure, and a mask of their middle."""
+    """Five slices of band-limited noise on slow structure, and a mask of their middle."""
     rng = np.random.default_rng(0)
-    structure = ndimage.gaussian_filter(rng.standard_normal((4, 320, 320)), (0, 12, 12)) * 1500
+    structure = ndimage.gaussian_filter(rng.standard_normal((5, 320, 320)), (0, 12, 12)) * 1500
     grain = ndimage.gaussian_filter(rng.standard_normal(structure.shape), (0, 0.7, 0.7))
     body = np.zeros(structure.shape, dtype=bool)
     body[:, 20:300, 20:300] = True
@@ -22,8 +22,9 @@ def test_equal_images_have_no_distance(slices):
     hu, _, body = slices
     told = distances(hu, hu, body)
     assert told["features"] == FEATURES
-    assert told["squares"] == 4 * 8 * 8
-    assert told["frechet"] == pytest.approx(0, abs=1e-6)
+    assert told["squares"] == 5 * 8 * 8
+    assert told["frechet"] == pytest.approx(0, abs=1e-4)
+    assert told["kernel"] == pytest.approx(0, abs=1e-9)
     assert told["gram"] == 0
 
 
@@ -44,4 +45,4 @@ def test_without_body_nothing_is_told_and_few_squares_give_no_frechet_distance(s
 
 def test_rows_and_columns_beyond_whole_squares_are_left_out(slices):
     hu, _, _ = slices
-    assert square_features(hu[:1, :100, :70], np.ones((1, 100, 70), bool)).shape == (6, 208)
+    assert square_features(hu[:1, :100, :70], np.ones((1, 100, 70), bool)).shape == (6, 272)
