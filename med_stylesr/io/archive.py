@@ -22,6 +22,8 @@ RATIO_FROM_BYTES: Final = 256 << 20
 FREE_SHARE: Final = 0.8
 """Share of the temporary folder's free space that unpacking may take."""
 _CHUNK: Final = 1 << 20
+_TOO_MUCH: Final = "unpacks to more than its size or the free space of the temporary folder allows"
+_UNPACK: Final = "unpack it yourself and give the folder"
 
 
 class Refused(NamedTuple):
@@ -48,7 +50,7 @@ def unpack(archive: Path, into: Path) -> list[Refused]:
     name = str(archive)
     budget = _budget(archive, into)
     try:
-        with closing(_members(archive, refused)) as members:
+        with closing(_members(archive, budget, refused)) as members:
             for count, (member, stream) in enumerate(members):
                 target = _target(member, into)
                 if target is None:
@@ -61,9 +63,10 @@ def unpack(archive: Path, into: Path) -> list[Refused]:
                     while chunk := stream.read(_CHUNK):
                         budget -= len(chunk)
                         if budget < 0:
-                            why = "unpacks to more than its size or the free space of the temporary folder allows"
-                            raise InputError(name, why, "unpack it yourself and give the folder")
+                            raise InputError(name, _TOO_MUCH, _UNPACK)
                         out.write(chunk)
+    except InputError:
+        raise
     except FileExistsError as error:
         raise InputError(
             name, f"holds two files with the name {Path(error.filename).name}", "unpack it yourself"
@@ -96,15 +99,17 @@ def _target(member: str, into: Path) -> Path | None:
     return into.joinpath(*(safe_component(part, "unnamed", 128) for part in parts))
 
 
-def _members(archive: Path, refused: list[Refused]) -> Generator[tuple[str, IO[bytes]], None, None]:
+def _members(archive: Path, budget: int, refused: list[Refused]) -> Generator[tuple[str, IO[bytes]], None, None]:
     if archive.name.lower().endswith(".zip"):
-        yield from _zip_members(archive, refused)
+        yield from _zip_members(archive, budget, refused)
     else:
         yield from _tar_members(archive, refused)
 
 
-def _zip_members(archive: Path, refused: list[Refused]) -> Generator[tuple[str, IO[bytes]], None, None]:
+def _zip_members(archive: Path, budget: int, refused: list[Refused]) -> Generator[tuple[str, IO[bytes]], None, None]:
     with zipfile.ZipFile(archive) as file:
+        if sum(info.file_size for info in file.infolist()) > budget:
+            raise InputError(str(archive), _TOO_MUCH, _UNPACK)
         for info in file.infolist():
             if info.is_dir():
                 continue

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from typing import Any, Final
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+
+from med_stylesr.errors import one_line
+
+_SHOWN: Final = 60
+"""Longest value that a message quotes."""
 
 
 def words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
@@ -32,6 +37,11 @@ def words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
         )
     stripped = tuple(v.strip(" \0\t\r\n") for v in values)
     return stripped if any(stripped) else ()
+
+
+def shown(dataset: Dataset, keyword: str) -> str:
+    """Values of a string attribute for a message: joined as in the file, cut where they are long, or "missing"."""
+    return one_line("\\".join(words(dataset, keyword)), _SHOWN) or "missing"
 
 
 def word(dataset: Dataset, keyword: str) -> str:

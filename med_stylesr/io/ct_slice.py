@@ -14,7 +14,7 @@ from pydicom.uid import (
     LegacyConvertedEnhancedCTImageStorage,
 )
 
-from med_stylesr.io.attributes import integer, number, numbers, word, words
+from med_stylesr.io.attributes import integer, number, numbers, shown, word, words
 
 MULTIFRAME: Final = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 MAX_SIDE: Final = 8192
@@ -36,7 +36,7 @@ def not_a_ct_image(header: Dataset) -> str | None:
     if "DirectoryRecordSequence" in header:
         return "an index (DICOMDIR); the files are looked for by themselves"
     if modality and modality != "CT":
-        return f"modality {modality}, not CT"
+        return f"modality {shown(header, 'Modality')}, not CT"
     if sop_class and sop_class not in (CTImageStorage, *MULTIFRAME):
         return f"{sop_class.name}, not a CT image"
     if not sop_class and not modality:
@@ -46,7 +46,7 @@ def not_a_ct_image(header: Dataset) -> str | None:
         return "localizer"
     rescale_type = word(header, "RescaleType").upper()
     if rescale_type not in _HU_TYPES:
-        return f"pixel values are {rescale_type}, not HU"
+        return f"pixel values are {shown(header, 'RescaleType')}, not HU"
     return None
 
 
@@ -54,7 +54,8 @@ def not_grey(header: Dataset) -> str | None:
     """Why whole pixels cannot be HU (a colour picture), or None."""
     photometric, samples = word(header, "PhotometricInterpretation"), integer(header, "SamplesPerPixel") or 1
     if samples != 1 or (photometric and not photometric.startswith("MONOCHROME")):
-        return f"a colour picture ({photometric or f'{samples} samples a pixel'}), no HU"
+        told = shown(header, "PhotometricInterpretation") if photometric else f"{samples} samples a pixel"
+        return f"a colour picture ({told}), no HU"
     return None
 
 
@@ -81,16 +82,15 @@ def broken_geometry(header: Dataset) -> str | None:
     spacing = numbers(header, "PixelSpacing", 2)
     low, high = PIXEL_SPACING_MM
     if spacing is None or not all(low <= s <= high for s in spacing):
-        given = "\\".join(words(header, "PixelSpacing")) or "missing"
-        return f"PixelSpacing is {given}; two lengths in mm are needed"
+        return f"PixelSpacing is {shown(header, 'PixelSpacing')}; two lengths in mm are needed"
     position = numbers(header, "ImagePositionPatient", 3)
     if position is None or max(map(abs, position)) > MAX_POSITION_MM:
-        given = "\\".join(words(header, "ImagePositionPatient")) or "missing"
-        return f"ImagePositionPatient is {given}; three numbers in mm are needed"
+        return f"ImagePositionPatient is {shown(header, 'ImagePositionPatient')}; three numbers in mm are needed"
     orientation = numbers(header, "ImageOrientationPatient", 6)
     if orientation is None:
-        given = "\\".join(words(header, "ImageOrientationPatient")) or "missing"
-        return f"ImageOrientationPatient is {given}; six direction cosines are needed"
+        return (
+            f"ImageOrientationPatient is {shown(header, 'ImageOrientationPatient')}; six direction cosines are needed"
+        )
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
     if max(abs(row @ row - 1), abs(column @ column - 1), abs(row @ column)) > UNIT_TOLERANCE:
         return "ImageOrientationPatient is no pair of perpendicular unit vectors"

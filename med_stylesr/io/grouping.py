@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
+from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
 
 from med_stylesr.errors import InputError
@@ -23,6 +24,7 @@ SAME_ORIENTATION: Final = 5e-4
 """Largest difference of direction cosines between slices of one stack (headers round to 4 and more digits)."""
 SAME_SPACING: Final = 1e-3
 """Largest relative difference of PixelSpacing between slices of one stack."""
+_SOP_CLASS_UID: Final = 0x00080016
 FALLBACK_STEP_MM: Final = 1.0
 """Step of a single slice that gives neither SpacingBetweenSlices nor SliceThickness."""
 
@@ -65,6 +67,9 @@ def _slices(file: HeaderFile) -> tuple[list[Slice], Skipped | None]:
 
 def _checked_slices(file: HeaderFile) -> tuple[list[Slice], Skipped | None]:
     name = str(file.path)
+    if file.marked and _has_lost_its_class(file):
+        why = "no DICOM image can be told in it: its SOP class is missing (cut off?); copy or export it again"
+        return [], Skipped(name, why, problem=True)
     reason = not_a_ct_image(file.header)
     if reason:
         return [], Skipped(name, reason)
@@ -85,6 +90,15 @@ def _checked_slices(file: HeaderFile) -> tuple[list[Slice], Skipped | None]:
         where = SliceFile(file.path, file.transfer_syntax, file.pixel_offset, k, len(headers))
         found.append(Slice(header, where, np.array(numbers(header, "ImagePositionPatient", 3))))
     return found, None
+
+
+def _has_lost_its_class(file: HeaderFile) -> bool:
+    """Whether nothing says what this was; it may have been CT (every DICOM object has a class, PS3.3 C.12.1)."""
+    given = word(file.header, "SOPClassUID")
+    if not given:
+        return not word(file.header, "Modality") and "DirectoryRecordSequence" not in file.header
+    # A file that is cut may end inside of its class.
+    return file.pixel_offset is None and given not in UID_dictionary and max(file.header.keys()) == _SOP_CLASS_UID
 
 
 def _key(header: Dataset) -> tuple[str, ...]:

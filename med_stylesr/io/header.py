@@ -25,15 +25,22 @@ from pydicom.uid import (
 )
 
 from med_stylesr.errors import InputError
+from med_stylesr.io.bounded import MAX_READS, TooMuchHeaderError, bounded
 
 MAX_INFLATED_BYTES: Final = 1 << 29
 """Most a deflated file may inflate to; a single-frame CT needs a hundredth of it."""
+MAX_INFLATION: Final = 100
+"""Most that a deflated file may grow by: padded CT slices grow by 20."""
+_HARMLESS_BYTES: Final = 1 << 26
+"""Files that inflate to less than this may grow by any factor."""
+_PIECE: Final = 1 << 20
 MAX_DEPTH: Final = 24
 """Sequences inside sequences: the deepest CT functional groups need a third of it."""
 MAX_VALUE_BYTES: Final = 1 << 16
 """Header values above this length are no CT header (colour tables, icons, burnt-in reports) and are not kept."""
 _LONG: Final = (0x00041220, 0x52009229, 0x52009230)
 """Sequences that may be long: DICOMDIR's records and the functional groups of multi-frame images."""
+_ITEM: Final = b"\xfe\xff\x00\xe0"
 _MAGIC_OFFSET: Final = 128
 _CURVES_AND_OVERLAYS: Final = frozenset((*range(0x5000, 0x5200, 2), *range(0x6000, 0x6200, 2)))
 
@@ -49,12 +56,14 @@ class HeaderFile:
         transfer_syntax: how the file is encoded.
         pixel_offset: byte offset of the pixel data element (in the inflated stream for deflated files), or None when
             the file ends before it.
+        marked: whether the file begins with the preamble and prefix of PS3.10, so that it is DICOM beyond doubt.
     """
 
     path: Path
     header: Dataset
     transfer_syntax: UID
     pixel_offset: int | None
+    marked: bool
 
 
 def looks_like_dicom(start: bytes) -> bool:
@@ -78,7 +87,7 @@ def read_header(path: Path) -> HeaderFile:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             stream = inflated(file, name)
-            dataset = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+            dataset = pydicom.dcmread(bounded(stream), stop_before_pixels=True, force=True)
             offset = stream.tell()
             has_pixels = offset < _size(stream)
             syntax = _transfer_syntax(dataset, deflated=stream is not file)
@@ -86,9 +95,11 @@ def read_header(path: Path) -> HeaderFile:
             depth = _depth(header)
     except InputError:
         raise
-    except RecursionError as error:
-        raise InputError(name, "its sequences are nested too deeply", "do not trust this file") from error
     except Exception as error:
+        if _caused_by(error, RecursionError):
+            raise InputError(name, "its sequences are nested too deeply", "do not trust this file") from error
+        if _caused_by(error, TooMuchHeaderError):
+            raise InputError(name, "its header goes on beyond all bounds", "do not trust this file") from error
         if isinstance(error, OSError) and error.errno is not None:
             why = f"cannot be read ({error.strerror})"
             raise InputError(name, why, "check the disk and the permissions") from error
@@ -97,12 +108,19 @@ def read_header(path: Path) -> HeaderFile:
             name, f"is no readable DICOM file ({type(error).__name__}: {error})", "export it again"
         ) from error
     if not syntax.is_transfer_syntax:
-        raise InputError(name, f"its transfer syntax {syntax} is unknown", "export it uncompressed")
+        raise InputError(name, f"its transfer syntax {syntax} is unknown", "export it again, uncompressed")
     if len(header) == 0:
         raise InputError(name, "has no DICOM attributes", "export it again")
     if depth > MAX_DEPTH:
         raise InputError(name, "its sequences are nested too deeply", "do not trust this file")
-    return HeaderFile(path, header, syntax, offset if has_pixels else None)
+    return HeaderFile(path, header, syntax, offset if has_pixels else None, dataset.preamble is not None)
+
+
+def _caused_by(error: BaseException | None, kind: type[Exception]) -> bool:
+    """Whether an error, or one that it covers, is of a kind: pydicom makes others of what stops it in a sequence."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__context__
+    return error is not None
 
 
 def inflated(file: BinaryIO, name: str) -> BinaryIO:
@@ -117,19 +135,35 @@ def inflated(file: BinaryIO, name: str) -> BinaryIO:
     if given.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         file.seek(0)
         return file
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        body = inflater.decompress(file.read(MAX_INFLATED_BYTES), MAX_INFLATED_BYTES)
-    except zlib.error as error:
-        raise InputError(name, f"its deflated data are damaged ({error})", "export it again") from error
-    if inflater.unconsumed_tail:
-        raise InputError(name, f"inflates to more than {MAX_INFLATED_BYTES >> 20} MB", "do not trust this file")
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     start_of_file = DicomBytesIO()
     start_of_file.is_little_endian, start_of_file.is_implicit_VR = True, False
     write_file_meta_info(start_of_file, meta, enforce_standard=False)
-    return io.BytesIO(b"".join((bytes(_MAGIC_OFFSET), b"DICM", start_of_file.getvalue(), body)))
+    whole = io.BytesIO()
+    whole.write(b"".join((bytes(_MAGIC_OFFSET), b"DICM", start_of_file.getvalue())))
+    _inflate(file, whole, name)
+    whole.seek(0)
+    return whole
+
+
+def _inflate(file: BinaryIO, whole: BinaryIO, name: str) -> None:
+    """Append what the rest of a file inflates to, piece by piece, so that a bomb is noticed before it has gone off."""
+    packed = _size(file) - file.tell()
+    most = min(MAX_INFLATED_BYTES, max(_HARMLESS_BYTES, packed * MAX_INFLATION))
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    length = 0
+    try:
+        while piece := file.read(_PIECE):
+            while piece and not inflater.eof:
+                inflated_piece = inflater.decompress(piece, _PIECE)
+                piece = inflater.unconsumed_tail
+                length += len(inflated_piece)
+                if length > most:
+                    raise InputError(name, f"inflates to more than {most >> 20} MB", "do not trust this file")
+                whole.write(inflated_piece)
+    except zlib.error as error:
+        raise InputError(name, f"its deflated data are damaged ({error})", "export it again") from error
 
 
 def _size(stream: BinaryIO) -> int:
@@ -158,8 +192,11 @@ def _kept_part(dataset: FileDataset) -> Dataset:
         element = dataset.get_item(tag)
         if tag.group % 2 or tag.group in _CURVES_AND_OVERLAYS or element is None:
             continue
-        if isinstance(element, RawDataElement) and len(element.value or b"") > MAX_VALUE_BYTES and tag not in _LONG:
-            continue
+        if isinstance(element, RawDataElement) and len(element.value or b"") > MAX_VALUE_BYTES:
+            if tag not in _LONG:
+                continue
+            if (element.value or b"").count(_ITEM) > MAX_READS:
+                raise TooMuchHeaderError
         elements[tag] = element
     header = Dataset(elements)  # type: ignore[arg-type]
     implicit, little = dataset.original_encoding

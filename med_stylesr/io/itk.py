@@ -11,6 +11,7 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from med_stylesr.errors import InputError
+from med_stylesr.io.quiet import silenced
 from med_stylesr.io.rescale import rescaled
 from med_stylesr.io.volume_checks import check_claimed_size, volume_of
 from med_stylesr.volume import CTVolume
@@ -30,17 +31,8 @@ def read_itk(path: Path) -> CTVolume:
     name = str(path)
     data = _data_file(path)
     try:
-        reader = SimpleITK.ImageFileReader()
-        reader.SetFileName(name)
-        reader.ReadImageInformation()
-        pixel = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
-        if reader.GetNumberOfComponents() != 1 or not re.search("integer|float", pixel) or "complex" in pixel:
-            raise InputError(name, f"voxels are {pixel}, not one number each", "give a volume in HU")
-        bits = re.search(r"\d+", pixel)
-        check_claimed_size(path, reader.GetSize(), _BYTES[bits.group()] if bits else 4, data)
-        image = reader.Execute()
-        if image.GetDimension() > 3:
-            image = image[(slice(None),) * 3 + (0,) * (image.GetDimension() - 3)]
+        with silenced():
+            image = _image(path, data)
         stored: NDArray[Any] = SimpleITK.GetArrayFromImage(image)
     except InputError:
         raise
@@ -54,6 +46,27 @@ def read_itk(path: Path) -> CTVolume:
     affine[:3, 3] = image.GetOrigin()
     provenance = {"format": path.suffix.lstrip("."), "warnings": _assumed(path)}
     return volume_of(name, rescaled(stored, 1.0, 0.0), affine, provenance)
+
+
+def _image(path: Path, data: Path | None) -> SimpleITK.Image:
+    """The image with three axes.
+
+    Raises:
+        InputError: if it is no image of single numbers or far too short.
+        RuntimeError: what SimpleITK says of a damaged file.
+    """
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    pixel = SimpleITK.GetPixelIDValueAsString(reader.GetPixelID())
+    if reader.GetNumberOfComponents() != 1 or not re.search("integer|float", pixel) or "complex" in pixel:
+        raise InputError(str(path), f"voxels are {pixel}, not one number each", "give a volume in HU")
+    bits = re.search(r"\d+", pixel)
+    check_claimed_size(path, reader.GetSize(), _BYTES[bits.group()] if bits else 4, data)
+    image = reader.Execute()
+    if image.GetDimension() > 3:
+        image = image[(slice(None),) * 3 + (0,) * (image.GetDimension() - 3)]
+    return image
 
 
 def write_itk(volume: CTVolume, path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,8 +48,9 @@ def read_nifti(path: Path) -> CTVolume:
         raise
     except (ImageFileError, AttributeError) as error:
         raise InputError(name, f"is no NIfTI volume ({error})", "export it again") from error
-    except (OSError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, KeyError) as error:
-        raise InputError(name, f"is damaged ({error})", "copy it again") from error
+    except Exception as error:
+        # nibabel, gzip and zlib each raise their own for a damaged file, without a base class in common.
+        raise InputError(name, f"is damaged ({error})", "copy or export it again") from error
     affine[:3] *= _MM_PER_UNIT.get(unit, 1.0)
     hu = rescaled(stored, slope, intercept)
     warnings = [] if placed else ["neither sform nor qform is set: position and orientation are assumed to be RAS"]

@@ -33,6 +33,7 @@ from med_stylesr.errors import InputError
 from med_stylesr.io.attributes import number, word
 from med_stylesr.io.codestream import coded_size, is_whole
 from med_stylesr.io.header import inflated
+from med_stylesr.io.quiet import silenced
 from med_stylesr.io.rescale import rescaled
 from med_stylesr.io.series import SliceFile
 
@@ -167,7 +168,7 @@ def _decoded(frame: bytes, file: SliceFile, header: Dataset) -> NDArray[Any]:
         said = "no size" if size is None else f"{size.rows} x {size.columns} x {size.components}"
         raise InputError(name, f"its compressed image says {said}, its header {rows} x {columns}", "export it again")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), silenced():
             warnings.simplefilter("ignore")
             if file.transfer_syntax in JPEGLSTransferSyntaxes:
                 return _jpeg_ls(frame, rows, columns)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+from med_stylesr.errors import one_line
 from med_stylesr.geometry import Affine, VoxelGrid
 from med_stylesr.io.attributes import number, numbers, text, word, words
+
+_LONGEST_REASON: Final = 800
 
 
 @dataclass(frozen=True)
@@ -126,3 +130,7 @@ class Skipped:
     name: str
     reason: str
     problem: bool = False
+
+    def __post_init__(self) -> None:
+        """Keep the reason one line, whatever header it quotes."""
+        object.__setattr__(self, "reason", one_line(self.reason, _LONGEST_REASON))

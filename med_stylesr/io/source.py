@@ -21,6 +21,7 @@ from med_stylesr.io.series import DicomSeries, Skipped
 from med_stylesr.io.volume_file import volume_ending
 
 _DETACHED: Final = (".raw", ".zraw", ".raw.gz")
+_DICOM_ENDINGS: Final = (".dcm", ".dicom", ".ima")
 _START_BYTES: Final = 256
 
 
@@ -158,15 +159,23 @@ def _take(
             return
         folder = Path(tempfile.mkdtemp(prefix="med-stylesr-"))
         inputs._unpacked.append(folder)
-        inputs.skipped.extend(Skipped(*refused) for refused in archive.unpack(path, folder))
+        refused = archive.unpack(path, folder)
+        inputs.skipped.extend(Skipped(*one) for one in refused)
+        if not refused and not any(folder.iterdir()):
+            inputs.skipped.append(Skipped(str(path), "empty archive"))
         _search(folder, folder, inputs, headers, inside_archive=True)
     elif status.st_size == 0:
-        inputs.skipped.append(Skipped(str(path), "empty file"))
+        promised = lower.endswith(_DICOM_ENDINGS)
+        reason = "empty file, though named like DICOM; copy or export it again" if promised else "empty file"
+        inputs.skipped.append(Skipped(str(path), reason, problem=promised))
     else:
         with path.open("rb") as file:
             start = file.read(_START_BYTES)
         if looks_like_dicom(start):
             headers.append(read_header(path))
+        elif lower.endswith(_DICOM_ENDINGS):
+            reason = "named like DICOM, but holds none (overwritten or cut off?); copy or export it again"
+            inputs.skipped.append(Skipped(str(path), reason, problem=True))
         else:
             reason = "voxel data of a header file beside it" if lower.endswith(_DETACHED) else "no DICOM or volume file"
             inputs.skipped.append(Skipped(str(path), reason))

@@ -53,7 +53,7 @@ class Runs:
         return subprocess.Popen(arguments, env=ENVIRONMENT, start_new_session=True, **streams)
 
     def ended(self, run: subprocess.Popen[str]) -> int:
-        run.communicate(timeout=200)
+        run.communicate(timeout=600)
         return run.returncode
 
     def _wait_for_start(self, run: subprocess.Popen[str]) -> None:
@@ -70,7 +70,7 @@ class Runs:
             run.kill()
         else:
             os.killpg(run.pid, signal.SIGKILL)
-        run.communicate(timeout=60)
+        run.communicate(timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return Runs(tmp_path_factory.mktemp("killed"))
 
 
+@pytest.mark.timeout(3000)
 @pytest.mark.parametrize(
     ("kills", "seed"), [(3, 1), *(pytest.param(4, seed, marks=pytest.mark.slow) for seed in range(2, 7))]
 )

@@ -134,7 +134,7 @@ def test_a_file_cut_anywhere_in_its_header_is_told_as_damaged(tmp_path: Path) ->
     path = _write(tmp_path / "s" / "bad", lambda _: None)
     whole = path.read_bytes()
     modality, pixels = whole.index(b"\x08\x00\x60\x00CS"), whole.rindex(b"\xe0\x7f\x10\x00")
-    for length in range(modality, pixels, 7):
+    for length in (*range(0, modality, 3), *range(modality, pixels, 7)):
         path.write_bytes(whole[:length])
         with find_inputs(tmp_path / "s") as inputs:
             (skipped,) = inputs.skipped
