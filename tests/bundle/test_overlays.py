@@ -27,7 +27,7 @@ PAIRED = {
 """Overlays that read pairs of scans, and where the two scans of a case lie."""
 SCANS = ("noise2noise", "neighbours", "encoder", "styles", "progressive")
 """Overlays that make their own input from normal-dose scans."""
-NOT_FOR_TRAIN = ("deid", "degrade", "weights")
+NOT_FOR_TRAIN = ("deid", "degrade", "deploy", "weights")
 ON_PHANTOMS = sorted(
     str(path.relative_to(ROOT / "configs").with_suffix(""))
     for path in (ROOT / "configs").rglob("*.json")
