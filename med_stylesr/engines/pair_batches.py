@@ -140,8 +140,8 @@ class PairBatches(Dataset[dict[str, Any]]):
         self, rng: np.random.Generator, scan: CachedScan, scale: list[int], style: str, wanted: _Wanted | None
     ) -> tuple[NDArray[np.float32], ...]:
         """Image, label and real, turned and mirrored at random."""
-        low, high = np.log(self._plan.dose_range)
-        dose = float(np.exp(rng.uniform(low, high)))
+        low, high = self._plan.dose_range
+        dose = float(low * (high / low) ** (rng.uniform() ** self._plan.dose_skew))
         clean, noise = self._varied(rng, scan, scale, dose, wanted)
         share = kept_noise(style, dose)
         target, seen = clean[0] + share * noise[0], clean[1] + noise[1]

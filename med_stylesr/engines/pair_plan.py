@@ -75,7 +75,10 @@ class BatchPlan:
         scales: factors per spatial axis, one drawn per batch.
         styles: names of the network's bank, in its order.
         trained_styles: those drawn, one per sample.
-        dose_range: lowest and highest dose fraction; drawn evenly in log.
+        dose_range: lowest and highest dose fraction.
+        dose_skew: doses are low · (high / low)^(u^skew), u even in 0 … 1: evenly in log for 1, more low ones above. A
+            network that cannot know the dose leaves the noise of quiet scans alone if such noise was often that of a
+            full dose in training.
         variety: arguments of `Variety`.
         kernel_styles: arguments of `KernelStyle` for each of the styles that ask for a kernel; only at scale 1.
         references: arguments of `References`.
@@ -88,6 +91,7 @@ class BatchPlan:
     styles: Sequence[str]
     trained_styles: Sequence[str]
     dose_range: tuple[float, float]
+    dose_skew: float = 1.0
     variety: Mapping[str, Any] = field(default_factory=dict)
     kernel_styles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     references: Mapping[str, Any] = field(default_factory=dict)

@@ -192,3 +192,13 @@ def test_a_reference_shows_the_wanted_kernel_and_not_the_inputs(cache: Path) -> 
 def test_references_are_for_scale_one(cache: Path) -> None:
     plan = {**PLAN, "references": {"probability": 1.0, "size": 16}}
     assert PairBatches(cache, 1, 3, **plan, scales=[[2, 2]], slices=3)[0]["style"].dtype == torch.int64
+
+
+def test_skewed_doses_stay_in_range_and_are_lower(cache: Path) -> None:
+    plan = {**PLAN, "batch_size": 64, "patch": 8, "scales": [[1, 1]], "slices": 1, "dose_range": (0.1, 1.0)}
+    strength = []
+    for skew in (1.0, 3.0):
+        batch = PairBatches(cache, 1, 3, **plan, dose_skew=skew)[0]
+        strength.append(float((batch["image"] - batch["label"]).abs().mean()))
+        assert bool(torch.isfinite(batch["image"]).all())
+    assert strength[1] > 1.3 * strength[0]
