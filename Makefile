@@ -6,12 +6,13 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 OUT    ?= demo_out
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test docs lint types contracts unit benchmark benchmark-data benchmark-peers \
+.PHONY: help demo test docs lint types contracts unit test-pacs benchmark benchmark-data benchmark-peers \
 	benchmark-quick clean
 
 help:
 	@echo "make demo   install, enhance the sample scan, print where to look"
 	@echo "make test   install with the test extras; lint, types, import contracts, tests"
+	@echo "make test-pacs   the part of it that needs Orthanc and dcmtk; says so where they are absent"
 	@echo "make benchmark-quick   filters and the shipped weights on the sample scan, two minutes; 'benchmark': everything"
 	@echo "make docs   build the documentation into site/, strictly"
 
@@ -33,7 +34,7 @@ $(VENV)/.test: pyproject.toml constraints.txt
 demo: $(VENV)/.demo
 	$(BIN)/med-stylesr demo $(OUT) --overwrite
 
-test: lint types contracts unit
+test: lint types contracts unit test-pacs
 
 docs: $(VENV)/.test
 	$(BIN)/python tools/make_config_parts.py
@@ -73,6 +74,22 @@ benchmark-peers: benchmark-data
 
 benchmark-quick: $(VENV)/.test
 	$(BENCH).quick
+
+PACS_PROGRAMS := /usr/sbin/Orthanc /usr/share/orthanc/plugins/libOrthancDicomWeb.so \
+	/usr/share/orthanc/plugins/libOrthancGdcm.so /usr/bin/storescu /usr/bin/openssl
+PACS_TESTS := $(BIN)/pytest -q -m pacs tests/pacs
+
+# Orthanc listens on all addresses, so it gets a network of its own with nothing but loopback where that is allowed.
+test-pacs: $(VENV)/.test
+	@missing=$$(for file in $(PACS_PROGRAMS); do test -e $$file || printf '%s ' $$file; done); \
+	if [ -n "$$missing" ]; then \
+		echo "SKIPPED test-pacs: it needs $$missing"; \
+		echo "  (Debian, Ubuntu: apt-get install orthanc orthanc-dicomweb orthanc-gdcm dcmtk openssl)"; \
+	elif unshare -rn true 2>/dev/null && command -v ip >/dev/null; then \
+		unshare -rn sh -c 'ip link set lo up && exec $(PACS_TESTS)'; \
+	else \
+		$(PACS_TESTS); \
+	fi
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
