@@ -147,3 +147,25 @@ def test_nothing_to_pair_is_told(folders, tmp_path):
     arguments = ["evaluate", str(tmp_path / "x"), str(folders / "normal"), "--out", str(tmp_path / "q")]
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, UsageError)
+
+
+def test_chosen_regions_are_measured_and_those_outside_a_scan_are_told(folders, tmp_path):
+    arguments = ["evaluate", str(folders / "good" / "p1.nii.gz"), str(folders / "normal" / "p1.nii.gz"), "--no-report"]
+    arguments += ["--max-slices", "1", "--out", str(tmp_path / "q")]
+    # Soft tissue in front of the spine.
+    result = CliRunner().invoke(app, [*arguments, "--roi", "2,96,80,20", "--roi", "3,96,80,20"])
+    assert result.exit_code == 0, result.output
+    texture = json.loads((tmp_path / "q" / "metrics.json").read_text())["methods"]["enhanced"]["p1"]["texture"]
+    assert texture["regions"] == 2
+    assert texture["roi_noise_sd_hu"] == pytest.approx(10 * np.sqrt(2), rel=0.15)
+    assert texture["reference_roi_noise_sd_hu"] == pytest.approx(10, rel=0.15)
+    outside = CliRunner().invoke(app, [*arguments, "--overwrite", "--roi", "2,170,80,20"])
+    assert outside.exit_code != 0
+    assert "lies outside the reference of 6 slices, 180 x 180 pixels" in outside.stderr
+
+
+def test_distances_on_ct_features_favour_the_right_texture(document):
+    good, blur = (document["methods"][m]["p1"]["distribution"] for m in ("enhanced", "blur"))
+    assert "not Inception" in good["features"]
+    assert good["kernel"] < blur["kernel"]
+    assert good["gram"] < blur["gram"]

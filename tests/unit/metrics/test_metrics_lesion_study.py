@@ -17,33 +17,33 @@ def water():
     return np.random.default_rng(0).normal(40, 25, (16, 128, 128)).astype(np.float32)
 
 
-def blend(hu, strength):
-    return hu + strength * (ndimage.gaussian_filter(hu, (0, 3, 3)) - hu)
-
-
 def test_an_invertible_filter_costs_a_known_signal_little(water):
-    results = lesion_study(water, SPACING, blend, [0.0, 0.5], Task(6, 8), **OPTIONS)
-    assert results[0.0].pairs == 240
-    assert 0.7 < results[0.0].auc < 0.999
-    assert results[0.5].auc == pytest.approx(results[0.0].auc, abs=0.05)
+    task = Task(6, 8)
+    half = {"input": lambda hu: hu, "half": lambda hu: hu + 0.5 * (ndimage.gaussian_filter(hu, (0, 3, 3)) - hu)}
+    results = lesion_study(water, SPACING, half, [task], **OPTIONS)[task]
+    assert results["input"].pairs == 240
+    assert 0.7 < results["input"].auc < 0.999
+    assert results["half"].auc == pytest.approx(results["input"].auc, abs=0.05)
 
 
-def test_wiping_out_weak_contrast_is_found(water):
-    def thresholding(hu, strength):
+def test_wiping_out_weak_contrast_is_found_and_stronger_lesions_are_seen_better(water):
+    def thresholding(hu):
         smooth = ndimage.gaussian_filter(hu, (0, 2, 2))
         flat = np.where(np.abs(smooth - 40) < 15, 40, smooth)
-        noise = np.random.default_rng(1).normal(0, 5, hu.shape)
-        return hu + strength * (flat + noise - hu)
+        return flat + np.random.default_rng(1).normal(0, 5, hu.shape)
 
-    results = lesion_study(water, SPACING, thresholding, [0.0, 1.0], Task(6, 8), **OPTIONS)
-    assert results[1.0].auc_high < results[0.0].auc
+    weak, strong = Task(6, 8), Task(6, 16)
+    processes = {"input": lambda hu: hu, "threshold": thresholding}
+    results = lesion_study(water, SPACING, processes, [weak, strong], **OPTIONS)
+    assert results[weak]["threshold"].auc_high < results[weak]["input"].auc
+    assert results[strong]["input"].auc > results[weak]["input"].auc
 
 
 def test_a_scan_without_room_is_refused(water):
     with pytest.raises(ValueError, match="60 pairs"):
-        lesion_study(water[:1], SPACING, blend, [0.0], Task(6, 8), **OPTIONS)
+        lesion_study(water[:1], SPACING, {"input": lambda hu: hu}, [Task(6, 8)], **OPTIONS)
 
 
 def test_processing_that_changes_the_grid_is_refused(water):
     with pytest.raises(ValueError, match="grid"):
-        lesion_study(water, SPACING, lambda hu, s: hu[::2], [0.0], Task(6, 8), **OPTIONS)
+        lesion_study(water, SPACING, {"half": lambda hu: hu[::2]}, [Task(6, 8)], **OPTIONS)
