@@ -31,7 +31,7 @@ class Method:
     Attributes:
         name: short, for files and figures.
         label: for tables.
-        kind: "input", "classical", "peer" or "ours".
+        kind: "input", "classical", "peer", "equal" (our network on the peers' budget) or "ours" (as shipped).
         key: whatever determines its results: parameters, or the hash of weights.
         run: from the scan at low dose and the slices wanted to their HU.
     """
@@ -101,8 +101,8 @@ def apply_network(network: nn.Module, low: Hu, slices: Sequence[int], context: i
     return np.stack(results)
 
 
-def trained(name: str, label: str, folder: Path, kind: str = "peer", style: str | None = None) -> Method | None:
-    """A network of `benchmarks.training`; None if it is not trained."""
+def trained(name: str, label: str, folder: Path, kind: str, style: str | None = None) -> Method | None:
+    """A network of `benchmarks.training`; None if it is not trained. `style` is for ours."""
     network = load_trained(name, folder)
     if network is None:
         return None
@@ -137,8 +137,8 @@ def methods(enhancer: Enhancer, parameters: Mapping[str, float], peers: Path) ->
     rows += [classical(name, labels[name], parameters[name]) for name in FILTERS]
     rows.append(partly(next(row for row in rows if row.name == "nlm")))
     networks = {"red-cnn": "RED-CNN", "wgan-vgg": "WGAN-VGG", "du-gan": "DU-GAN"}
-    found = [trained(name, label, peers) for name, label in networks.items()]
-    found.append(trained("ours-equal", "our net", peers, style="smooth"))
+    found = [trained(name, label, peers, "peer") for name, label in networks.items()]
+    found.append(trained("ours-equal", "our net", peers, "equal", style="smooth"))
     rows += [row for row in found if row is not None]
     rows += [
         ours(enhancer, "smooth", "`smooth`", EnhanceOptions(style="smooth", request=StrengthRequest(strength=1.0))),
