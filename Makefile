@@ -6,13 +6,14 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 OUT    ?= demo_out
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test docs lint types contracts unit test-pacs benchmark benchmark-data benchmark-peers \
+.PHONY: help demo test docs lint types contracts unit test-pacs test-slicer benchmark benchmark-data benchmark-peers \
 	benchmark-quick clean
 
 help:
 	@echo "make demo   install, enhance the sample scan, print where to look"
 	@echo "make test   install with the test extras; lint, types, import contracts, tests"
 	@echo "make test-pacs   the part of it that needs Orthanc and dcmtk; says so where they are absent"
+	@echo "make test-slicer the 3D Slicer module, on Slicer's own scene and with real clicks (installs the extra 'slicer')"
 	@echo "make benchmark-quick   filters and the shipped weights on the sample scan, two minutes; 'benchmark': everything"
 	@echo "make docs   build the documentation into site/, strictly"
 
@@ -90,6 +91,12 @@ test-pacs: $(VENV)/.test
 	else \
 		$(PACS_TESTS); \
 	fi
+
+$(VENV)/.slicer: $(VENV)/.test
+	$(call install,slicer)
+
+test-slicer: $(VENV)/.slicer
+	$(BIN)/pytest -q -m slicer tests/slicer_module
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
