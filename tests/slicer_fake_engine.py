@@ -1,6 +1,7 @@
 """A stand-in for the med-stylesr program that obeys or misbehaves at once: for what must happen when the engine fails.
 
-What it does is told by the environment variable FAKE_ENGINE. Started as a program, with the command line of the real one.
+What it does is told by the environment variable FAKE_ENGINE. Started as a program,
+with the command line of the real one.
 """
 
 from __future__ import annotations

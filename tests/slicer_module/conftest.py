@@ -1,7 +1,7 @@
 """Tests of the Slicer module on Slicer's own scene (package slicer-core) and PySide6 without a display.
 
-The application itself is not here: what it adds is stood in for by `slicer_application` and `pythonqt`. This folder must
-not be called `slicer`: the package of that name adopts every folder of its name on the path.
+The application itself is not here: what it adds is stood in for by `slicer_application` and `pythonqt`. This folder
+must not be called `slicer`: the package of that name adopts every folder of its name on the path.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the application adds to `slicer-core`: `slicer.app`, selectors of nodes, base classes of modules, parameter nodes.
+"""What the application adds to `slicer-core`: `slicer.app`, node selectors, base classes of modules, parameter nodes.
 
 A stand-in of our own, as small as the module allows; scene, nodes, storage, layouts and `slicer.util` are Slicer's.
 """

@@ -95,9 +95,7 @@ def test_apply_shows_progress_and_brings_a_volume_with_its_measurements(
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
-def test_twice_in_a_row_the_second_result_replaces_the_first_in_its_volume(
-    panel: Any, source: Any, until: Any
-) -> None:
+def test_twice_in_a_row_the_second_result_replaces_the_first_in_its_volume(panel: Any, source: Any, until: Any) -> None:
     for _ in range(2):
         click(panel.ui.applyButton)
         until(lambda: not panel.enhance_panel.running)
@@ -161,9 +159,7 @@ def test_cancel_stops_at_once_leaves_no_process_no_file_and_no_volume(
     assert panel.ui.statusLabel.text.startswith("Done")
 
 
-def test_the_gui_lives_while_the_engine_works(
-    panel: Any, source: Any, engine: Any, until: Any, tmp_path: Path
-) -> None:
+def test_the_gui_lives_while_the_engine_works(panel: Any, source: Any, engine: Any, until: Any, tmp_path: Path) -> None:
     """The longest time between two of its events, without what the machine's other work costs."""
     import qt
 
@@ -320,7 +316,7 @@ def test_settings_of_the_panel_are_kept_in_the_scene(panel: Any, source: Any, tm
     assert (request.scale, request.style, request.bundle) == ((3, 2, 2), "my style", "/bundles/mine")
     path = tmp_path / "scene.mrml"
     slicer.mrmlScene.Commit(str(path))
-    assert f'resolution {FACTORS};' in path.read_text() or FACTORS in path.read_text()
+    assert f"resolution {FACTORS};" in path.read_text() or FACTORS in path.read_text()
 
 
 def test_the_batch_tab_lists_every_scan_with_what_became_of_it(

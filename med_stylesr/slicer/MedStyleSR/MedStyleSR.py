@@ -4,7 +4,6 @@ The work is done by the program med-stylesr in a process of its own; see the cla
 Python interface and its self-test, and MedStyleSRLib for their rooms.
 """
 
-
 import qt
 import slicer
 from MedStyleSRLib.batch_panel import BatchPanel
@@ -95,9 +94,10 @@ class MedStyleSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self._parameters = self.logic.getParameterNode()
         if self._parameters.inputVolume is None:
-            first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            if first is not None:
-                self._parameters.inputVolume = first
+            kind = "vtkMRMLScalarVolumeNode"
+            # A labelmap is a kind of scalar volume too.
+            scans = (node for node in slicer.util.getNodesByClass(kind) if node.GetClassName() == kind)
+            self._parameters.inputVolume = next(scans, None)
         self._binding = self._parameters.connectGui(self.ui)
         self.enhance_panel.follow(self._parameters)
 
@@ -229,5 +229,3 @@ def publish_logic():
     module = getattr(slicer.modules, "medstylesr", None)
     if module is not None:
         module.logic().enhance = shared_logic().enhance
-
-

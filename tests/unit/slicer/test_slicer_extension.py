@@ -21,7 +21,10 @@ CATALOGUE_ENTRY = {
     "required": ["$schema", "category", "scm_url"],
     "additionalProperties": False,
     "properties": {
-        **{name: {"type": "string"} for name in ("$schema", "category", "scm_url", "scm_revision", "build_subdirectory")},
+        **{
+            name: {"type": "string"}
+            for name in ("$schema", "category", "scm_url", "scm_revision", "build_subdirectory")
+        },
         "scm_type": {"enum": ["git", "local"]},
         "build_dependencies": {"type": "array", "items": {"type": "string"}},
         "enabled": {"type": "boolean"},

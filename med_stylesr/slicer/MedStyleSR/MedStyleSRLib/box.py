@@ -4,7 +4,6 @@ Arrays are (slices, rows, columns); affines map (column, row, slice, 1) to LPS m
 """
 
 from dataclasses import dataclass
-from typing import Tuple
 
 import numpy as np
 
@@ -27,8 +26,8 @@ class Box:
         stop: one after the last.
     """
 
-    start: Tuple[int, int, int]
-    stop: Tuple[int, int, int]
+    start: tuple[int, int, int]
+    stop: tuple[int, int, int]
 
     @classmethod
     def whole(cls, shape):

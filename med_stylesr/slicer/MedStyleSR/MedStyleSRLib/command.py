@@ -1,7 +1,7 @@
 """What a user can ask for, as the command line of `med-stylesr enhance`."""
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Optional
 
 from .i18n import _
 from .problems import EngineProblem
@@ -30,8 +30,8 @@ class EnhanceRequest:
     target_noise: Optional[float] = None
     style: str = "normal-dose"
     bundle: str = ""
-    scale: Tuple[int, int, int] = (1, 1, 1)
-    spacing: Optional[Tuple[float, float, float]] = None
+    scale: tuple[int, int, int] = (1, 1, 1)
+    spacing: Optional[tuple[float, float, float]] = None
     device: str = "auto"
 
     def __post_init__(self):

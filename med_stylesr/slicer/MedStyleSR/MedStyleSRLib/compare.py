@@ -10,7 +10,7 @@ LAYOUT = 2605
 """Id of the layout; Slicer's own stay below 1000."""
 VIEWS = (("MedStyleSRInput", "I"), ("MedStyleSRResult", "R"), ("MedStyleSRDifference", "D"))
 """Singleton tag and label of the views."""
-DIFFERENCE_WINDOW_HU = 100.0
+DIFFERENCE_WINDOW_HU = 60.0
 DIFFERENCE_ROLE = "MedStyleSR.Difference"
 _COLOURS = ("#9A9A9A", "#1F8A70", "#C0563B")
 
@@ -28,7 +28,7 @@ def layout_xml(with_difference):
 
 
 def difference_volume(result, blend, affine):
-    """The volume that shows what was changed, made once a result: grey is zero, black and white are ±50 HU.
+    """The volume that shows what was changed, made once a result: grey is zero, black and white are ±30 HU.
 
     Args:
         result: volume node of the result.

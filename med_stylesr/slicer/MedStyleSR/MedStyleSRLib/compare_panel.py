@@ -8,6 +8,7 @@ from .i18n import _
 
 BIAS_LIMIT_HU = 1.0
 """A shift of a tissue's mean from here on is told in red; below it is what the engine promises."""
+_ROW_PIXELS = 22
 
 
 class ComparePanel:
@@ -30,6 +31,7 @@ class ComparePanel:
         table.setHorizontalHeaderLabels([_("Tissue"), _("Shift of its mean, HU")])
         table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
         table.verticalHeader().hide()
+        table.verticalHeader().setDefaultSectionSize(_ROW_PIXELS)
         self.show(None)
 
     def show(self, enhancement):

@@ -1,4 +1,4 @@
-"""One volume through the engine, on a thread of its own: files, process, progress, result. Knows neither Qt nor MRML."""
+"""One volume through the engine, on a thread of its own: files, process, progress, result. Knows no Qt and no MRML."""
 
 import json
 import queue
@@ -9,7 +9,7 @@ import time
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Optional
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class Result:
     shown: Optional[np.ndarray]
     affine: np.ndarray
     factors: tuple
-    facts: Dict[str, Any]
+    facts: dict[str, Any]
     warnings: list = field(default_factory=list)
     variance: Optional[float] = None
     seconds: float = 0.0

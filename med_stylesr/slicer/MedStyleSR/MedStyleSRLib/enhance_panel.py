@@ -288,5 +288,3 @@ def _shortcut(widget, keys, action):
     shortcut.setContext(qt.Qt.WidgetWithChildrenShortcut)
     shortcut.connect("activated()", action)
     return shortcut
-
-

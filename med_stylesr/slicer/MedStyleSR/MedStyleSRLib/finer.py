@@ -33,7 +33,7 @@ def finer(voxels, factors, tell=lambda: None):
         stack = np.empty((voxels.shape[0] * between, *voxels.shape[1:]), np.float32)
         for start in range(0, voxels.shape[1], _ROWS):
             band = np.asarray(voxels[:, start : start + _ROWS], dtype=np.float32)
-            stack[:, start : start + _ROWS] = _refined(band, (0,), between)
+            stack[:, start : start + _ROWS] = _between(band, between)
             tell()
     if rows == columns == 1:
         return np.asarray(stack, dtype=np.float32)
@@ -48,7 +48,17 @@ def finer(voxels, factors, tell=lambda: None):
     return result
 
 
+def _between(coarse, factor):
+    """Finer along the first axis, in the engine's order there: values that pass through first, then the correction."""
+    known, axis = np.clip(coarse, *HU_RANGE), (0,)
+    fine = np.where(
+        _repeated(known != coarse, axis, factor), _repeated(coarse, axis, factor), _cubic(known, axis, factor)
+    )
+    return fine + _cubic(coarse - _averaged(fine, axis, factor), axis, factor)
+
+
 def _refined(coarse, axes, factor):
+    """Finer along some axes: corrected first, then the values that pass through."""
     known = np.clip(coarse, *HU_RANGE)
     fine = _cubic(known, axes, factor)
     fine += _cubic(known - _averaged(fine, axes, factor), axes, factor)

@@ -64,7 +64,7 @@ def explain(status, reason, errors):
     lines = [line for line in errors if line.strip()]
     # What the engine says itself starts with its name; other lines come from Python or a driver on its way out.
     own = [line[len(_OWN) :] for line in lines if line.startswith(_OWN) and not line.startswith(_OWN + "warning:")]
-    told = reason or ([""] + lines[-1:] + own)[-1]
+    told = reason or (["", *lines[-1:], *own])[-1]
     everything = "\n".join([told, *lines])
     if "CUDA" in everything and _MEMORY.search(everything):
         return OutOfMemory(_("GPU"), _("its memory is too small for this scan"), _("choose the device cpu"))

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Tuple
 
 from .i18n import _
 from .problems import ProgramProblem
@@ -30,8 +29,8 @@ class Program:
         origin: where it was found, in words.
     """
 
-    arguments: Tuple[str, ...]
-    environment: Dict[str, str] = field(repr=False)
+    arguments: tuple[str, ...]
+    environment: dict[str, str] = field(repr=False)
     origin: str
 
     def version(self):
