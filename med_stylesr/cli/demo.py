@@ -18,7 +18,7 @@ def demo(
 ) -> None:
     """Enhance a real chest CT (simulated quarter dose) and compare it with its normal-dose partner.
 
-    Writes a derived DICOM series, a super-resolved one, a picture and a page with figures. Takes a minute or two.
+    Writes a derived DICOM series, a super-resolved one, a picture and the full report. Takes a minute or two.
 
     Example:
       med-stylesr demo demo_out
@@ -59,4 +59,4 @@ def demo(
     for what, folder in result.folders.items():
         typer.echo(f"  {what:<15} {folder}")
     typer.echo(f"  {'picture':<15} {result.picture}")
-    typer.echo(f"  {'page':<15} {result.page}")
+    typer.echo(f"  {'full report':<15} {result.page}")

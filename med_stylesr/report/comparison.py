@@ -1,9 +1,9 @@
-"""Before, after and their difference in one picture, and a small page of such pictures."""
+"""Before, after and their difference in one picture."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +16,8 @@ from med_stylesr.hu import WINDOWS
 from med_stylesr.metrics.fidelity import CONVENTIONS, slice_fidelity
 from med_stylesr.metrics.regions import body_mask, spread_indices
 from med_stylesr.report.aligned import AlignedPair
-from med_stylesr.report.display import bytes_uri, signed
+from med_stylesr.report.display import signed
 from med_stylesr.report.measures import PairMeasures, measure_pair
-from med_stylesr.report.pages import render
 from med_stylesr.volume import CTVolume
 
 SCALE_BAR_MM = 50
@@ -30,7 +29,7 @@ _BACKGROUND, _INK = "#111417", "#e8eaed"
 
 @dataclass(frozen=True)
 class Comparison:
-    """A scan before and after, measured once, from which pictures and a page are made.
+    """A scan before and after, measured once, from which pictures are made.
 
     Attributes:
         before: the input.
@@ -82,35 +81,9 @@ class Comparison:
         k = fullest_slice(self.before.hu) if slice_index is None else slice_index
         path.write_bytes(self.png(k, windows))
 
-    def write_page(
-        self,
-        path: Path,
-        *,
-        title: str,
-        facts: Mapping[str, str] | None = None,
-        slices: int = 3,
-        windows: Sequence[str] = ("lung", "soft tissue"),
-    ) -> None:
-        """Write a self-contained HTML page: what was measured, then pictures of a few slices.
-
-        Args:
-            path: HTML file to write.
-            title: heading.
-            facts: further rows of the table, shown as text.
-            slices: pictures, spread over the middle of the scan.
-            windows: names in `med_stylesr.hu.WINDOWS`.
-        """
-        total = self.before.hu.shape[0]
-        inner = spread_indices(max(1, total - 2 * (total // 6)), slices)
-        shown = " | ".join(self._panel_names()) + "; windows " + ", ".join(windows)
-        pictures = [
-            (f"Slice {k + 1} of {total}: {shown}", bytes_uri(self.png(k, windows), "image/png"))
-            for k in (i + total // 6 for i in inner)
-        ]
-        page = render("comparison.html.j2", title=title, facts={**self.figures(), **(facts or {})}, pictures=pictures)
-        path.write_text(page, encoding="utf-8")
-
-    def _panel_names(self) -> list[str]:
+    @property
+    def panel_names(self) -> list[str]:
+        """What stands in a row of the picture, from left to right."""
         shown = [self.names[0], self.names[1]]
         if self.reference is not None:
             shown.append(self.names[2])
@@ -153,7 +126,7 @@ class Comparison:
                         0.03, 0.03, note, color="black", fontsize=9, transform=axis.transAxes, backgroundcolor="w"
                     )
                 if row == 0:
-                    axis.set_title(self._panel_names()[column], color=_INK, fontsize=11)
+                    axis.set_title(self.panel_names[column], color=_INK, fontsize=11)
                 if row == len(windows) - 1 and column == 0:
                     _scale_bar(axis, width_mm, height_mm)
             middle = (len(windows) - 0.5 - row) * tall / height

@@ -18,6 +18,7 @@ from med_stylesr.report.checks import checks
 from med_stylesr.report.comparison import Comparison, body_box, fullest_slice
 from med_stylesr.report.display import bytes_uri
 from med_stylesr.report.figures import curve_plot, heat_plot, nps_plot, overlay_plot, ttf_plot
+from med_stylesr.report.gain import gains
 from med_stylesr.report.measures import PairMeasures, measure_pair
 from med_stylesr.report.pages import render
 from med_stylesr.report.slides import DEFAULT_SLICES, slides
@@ -25,6 +26,8 @@ from med_stylesr.volume import CTVolume
 
 STRENGTH_CURVE = "strength_curve"
 """Key in the facts: [(strength, noise in HU), …]; drawn as a curve."""
+NORMAL = "normal dose"
+"""Caption of a reference."""
 NOISE = "noise_before_hu"
 """Key in the facts: noise of the input, as it was measured to decide on the strength."""
 _TOLD_ABOVE = (STRENGTH_CURVE, NOISE, "noise_after_hu")
@@ -40,6 +43,8 @@ def write_enhance_report(
     facts: Mapping[str, Any],
     *,
     names: tuple[str, str] = ("low dose", "enhanced"),
+    title: str = "Enhancement report",
+    reference: CTVolume | None = None,
     uncertainty: CTVolume | None = None,
     max_slices: int = DEFAULT_SLICES,
 ) -> None:
@@ -56,20 +61,25 @@ def write_enhance_report(
         facts: provenance to print: names to values; nested mappings are flattened. `strength_curve` and `strength` also
             give a plot, `noise_before_hu` is the noise that the page tells.
         names: captions of both scans.
+        title: heading.
+        reference: normal-dose partner, if there is one: the page then tells how much nearer to it the result is.
         uncertainty: standard deviation in HU, on the grid of `after`; drawn for one slice.
         max_slices: slices in the viewer; fewer when they would take more than `slides.SIZE_LIMIT_BYTES`.
     """
     pair = AlignedPair(before, after)
     measures = measure_pair(pair, facts.get(NOISE))
-    comparison = Comparison(before, after, names=(*names, ""), known=measures)
+    comparison = Comparison(before, after, reference, names=(*names, NORMAL), known=measures)
+    normal = measure_pair(AlignedPair(before, reference)) if reference else None
     shown = fullest_slice(before.hu)
     windows = ("lung", "soft tissue")
     plots = []
     if measures.nps_before and measures.nps_after:
         spectra = {names[0]: measures.nps_before, names[1]: measures.nps_after}
+        spectra |= {NORMAL: normal.nps_after} if normal and normal.nps_after else {}
         plots.append((nps_plot(spectra), f"Radial noise power spectra of {len(measures.rois)} flat regions"))
     if measures.ttf_before and measures.ttf_after:
         transfers = {names[0]: measures.ttf_before, names[1]: measures.ttf_after}
+        transfers |= {NORMAL: normal.ttf_after} if normal and normal.ttf_after else {}
         plots.append((ttf_plot(transfers), "Transfer functions at the border of skin and air"))
     if facts.get(STRENGTH_CURVE):
         curve = curve_plot(facts[STRENGTH_CURVE], "Strength", "Noise (HU)", facts.get(STRENGTH))
@@ -82,12 +92,13 @@ def write_enhance_report(
         plots.append((_uncertainty_picture(AlignedPair(before, uncertainty), shown), f"Slice {shown + 1}: {words}"))
     page = render(
         "enhance.html.j2",
-        title="Enhancement report",
+        title=title,
         names=names,
+        gains=gains(before, after, reference) if reference else [],
         checks=checks(measures),
         picture=bytes_uri(comparison.png(shown, windows), "image/png"),
-        picture_caption=f"Slice {shown + 1} of {before.hu.shape[0]}: {names[0]}, {names[1]} and their difference, "
-        f"in the windows {' and '.join(windows)}",
+        picture_caption=f"Slice {shown + 1} of {before.hu.shape[0]}: {', '.join(comparison.panel_names)}; "
+        f"windows {' and '.join(windows)}",
         shifts=measures.shifts,
         bands=measures.bands,
         plots=plots,

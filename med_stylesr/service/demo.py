@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from med_stylesr.errors import UsageError
 from med_stylesr.io.dicom_read import read_volume
 from med_stylesr.io.source import find_inputs
-from med_stylesr.metrics.fidelity import CONVENTIONS, slice_fidelity
+from med_stylesr.report.aligned import AlignedPair
 from med_stylesr.report.comparison import Comparison
+from med_stylesr.report.enhance_report import write_enhance_report
+from med_stylesr.report.gain import gains
+from med_stylesr.report.measures import measure_pair
 from med_stylesr.service.batch import Events, run_batch
 from med_stylesr.service.manifest import FAILED
 from med_stylesr.service.settings import EnhanceSettings
@@ -27,7 +28,7 @@ class DemoResult:
 
     Attributes:
         folders: result folders by what they hold.
-        page: HTML page with the comparison.
+        page: the full report, against normal dose.
         picture: PNG of one slice.
         table: figures in words, name to value.
     """
@@ -65,18 +66,23 @@ def run_demo(dest: Path, settings: EnhanceSettings, events: Events) -> DemoResul
     sample = sample_root()
     plain = replace(settings, options=replace(settings.options, scale=(1, 1, 1)))
     folders = {"enhanced": dest / "enhanced", "super-resolved": dest / "super_resolved"}
-    for folder, how in zip(folders.values(), (plain, settings), strict=True):
+    manifests = {}
+    for (name, folder), how in zip(folders.items(), (plain, settings), strict=True):
         manifest = run_batch(sample / "quarter_dose", folder, how, jobs=1, resume=False, events=events)
+        manifests[name] = manifest
         failed = [entry for entry in manifest.entries if entry.status == FAILED]
         if failed:
             raise UsageError(f"demo: {failed[0].source}", failed[0].reason, "see --help for --overwrite")
     low, normal = _only_series(sample / "quarter_dose"), _only_series(sample / "normal_dose")
     enhanced, fine = (_only_series(folder) for folder in folders.values())
-    comparison = Comparison(low, enhanced, normal)
-    table = {**comparison.figures(), **_fidelity(low, enhanced, normal)}
-    picture, page = dest / "comparison.png", dest / "comparison.html"
+    (entry,) = (entry for entry in manifests["enhanced"].entries if entry.facts)
+    measures = measure_pair(AlignedPair(low, enhanced), entry.facts["noise_before_hu"])
+    comparison = Comparison(low, enhanced, normal, known=measures)
+    told = {f"PSNR, SSIM against normal dose, {gain.convention}": gain.words for gain in gains(low, enhanced, normal)}
+    table = {**comparison.figures(), **told}
+    picture, page = dest / "comparison.png", dest / "report.html"
     comparison.write_png(picture)
-    comparison.write_page(page, title=TITLE, facts={**_fidelity(low, enhanced, normal), "Scan": ATTRIBUTION})
+    write_enhance_report(page, low, enhanced, {**entry.facts, "scan": ATTRIBUTION}, title=TITLE, reference=normal)
     Comparison(low, fine, normal).write_png(dest / "super_resolved.png")
     return DemoResult(folders, page, picture, table)
 
@@ -86,18 +92,3 @@ def _only_series(folder: Path) -> CTVolume:
         if len(inputs.series) != 1:
             raise UsageError(str(folder), f"holds {len(inputs.series)} series, not the one", "choose an empty DEST")
         return read_volume(inputs.series[0])
-
-
-def _fidelity(low: CTVolume, enhanced: CTVolume, normal: CTVolume) -> dict[str, str]:
-    """PSNR and SSIM against normal dose in every convention, mean over slices, before and after."""
-    rows = {}
-    for name, convention in CONVENTIONS.items():
-        scores: list[Mapping[str, Any]] = []
-        for image in (low, enhanced):
-            each = [slice_fidelity(a, b, convention) for a, b in zip(image.hu, normal.hu, strict=True)]
-            scores.append({key: sum(e[key] for e in each) / len(each) for key in ("psnr_db", "ssim")})
-        before, after = scores
-        rows[f"PSNR, SSIM against normal dose, {name}"] = (
-            f"{before['psnr_db']:.2f} → {after['psnr_db']:.2f} dB, {before['ssim']:.3f} → {after['ssim']:.3f}"
-        )
-    return rows

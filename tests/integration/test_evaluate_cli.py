@@ -153,10 +153,10 @@ def test_chosen_regions_are_measured_and_those_outside_a_scan_are_told(folders, 
     arguments = ["evaluate", str(folders / "good" / "p1.nii.gz"), str(folders / "normal" / "p1.nii.gz"), "--no-report"]
     arguments += ["--max-slices", "1", "--out", str(tmp_path / "q")]
     # Soft tissue in front of the spine.
-    result = CliRunner().invoke(app, [*arguments, "--roi", "2,96,80,20", "--roi", "3,96,80,20"])
+    result = CliRunner().invoke(app, [*arguments, "--roi", "2,88,80,20", "--roi", "3,88,80,20", "--roi", "4,88,80,20"])
     assert result.exit_code == 0, result.output
     texture = json.loads((tmp_path / "q" / "metrics.json").read_text())["methods"]["enhanced"]["p1"]["texture"]
-    assert texture["regions"] == 2
+    assert texture["regions"] == 3
     assert texture["roi_noise_sd_hu"] == pytest.approx(10 * np.sqrt(2), rel=0.15)
     assert texture["reference_roi_noise_sd_hu"] == pytest.approx(10, rel=0.15)
     outside = CliRunner().invoke(app, [*arguments, "--overwrite", "--roi", "2,170,80,20"])

@@ -10,7 +10,9 @@ from scipy import ndimage
 
 from med_stylesr.report.aligned import AlignedPair
 from med_stylesr.report.checks import checks
+from med_stylesr.report.display import signed
 from med_stylesr.report.enhance_report import flat_facts, write_enhance_report
+from med_stylesr.report.gain import gains
 from med_stylesr.report.measures import measure_pair
 from med_stylesr.report.slides import slides
 from med_stylesr.volume import CTVolume
@@ -114,6 +116,42 @@ def test_super_resolved_and_empty_scans_get_a_report(chest, tmp_path):
     air = CTVolume(np.full((3, 40, 40), -1000, np.int16), np.eye(4))
     write_enhance_report(tmp_path / "air.html", air, air, {})
     assert "unknown" in (tmp_path / "air.html").read_text(encoding="utf-8")
+
+
+def test_with_a_normal_dose_partner_the_page_tells_how_much_nearer_the_result_is(chest, tmp_path):
+    clean, low, half = chest
+    doubt = CTVolume(np.full(half.hu.shape, 2.0, np.float32), half.affine)
+    write_enhance_report(tmp_path / "r.html", low, half, {}, title="A <b>", reference=clean, uncertainty=doubt)
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "A &lt;b&gt;" in page
+    assert "Nearer to normal dose" in page
+    assert "uncertainty, the standard deviation" in page
+    outline = Outline(page)
+    assert all(attrs["alt"] for tag, attrs in outline.tags if tag == "img")
+    for gain in gains(low, half, clean):
+        assert gain.psnr_db[1] > gain.psnr_db[0]
+        assert gain.ssim[1] > gain.ssim[0]
+
+
+def test_noise_that_was_measured_before_is_told_and_the_share_that_stays_is_kept(chest):
+    _, low, half = chest
+    own, known = (measure_pair(AlignedPair(low, half), noise) for noise in (None, 31.5))
+    assert known.noise_before_hu == 31.5
+    assert known.noise_after_hu / 31.5 == pytest.approx(own.noise_after_hu / own.noise_before_hu)
+
+
+def test_noise_of_a_scan_full_of_structure_is_told_by_what_was_removed(chest):
+    _, low, half = chest
+    y, x = np.mgrid[:160, :160]
+    ripples = 60 * np.sin(y / 3) * np.sin(x / 3)
+    busy, denoised = (CTVolume((v.hu + ripples).astype(np.float32), v.affine) for v in (low, half))
+    measures = measure_pair(AlignedPair(busy, denoised))
+    assert measures.noise_before_hu == pytest.approx(40, rel=0.15)
+    assert measures.noise_after_hu == pytest.approx(20, rel=0.15)
+
+
+def test_no_minus_zero_is_shown():
+    assert [signed(value) for value in (-0.004, 0.0, -0.006, 1)] == ["0.00", "0.00", "-0.01", "+1.00"]
 
 
 def test_one_slice_has_shifts_without_a_standard_error(chest, tmp_path):
