@@ -31,6 +31,13 @@ def test_every_scan_has_a_row_with_what_became_of_it(fake_engine: Path, behave: 
     assert batch.rows[2].detail == "pixels are damaged"
 
 
+def test_scans_of_the_same_name_have_a_row_each_and_one_that_begins_twice_has_one() -> None:
+    batch = BatchRun(lambda: None, EnhanceRequest(), "/in", "/out")
+    for number in (1, 2, 1):
+        batch._take({"event": "series", "source": "/in/chest/1", "number": number, "total": 2})
+    assert [row.source for row in batch.rows] == ["chest/1", "chest/1"]
+
+
 def test_a_run_that_is_refused_as_a_whole_says_why(fake_engine: Path, behave: Callable[[str], None]) -> None:
     behave("gpu")
     batch = run(fake_engine)

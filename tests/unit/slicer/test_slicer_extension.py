@@ -79,8 +79,8 @@ def test_the_catalogue_entry_follows_slicer_s_schema() -> None:
 
 def test_pictures_that_the_catalogue_shows_are_there_and_of_its_size() -> None:
     cmake = (EXTENSION / "CMakeLists.txt").read_text()
-    for url in re.findall(r'(?:ICONURL|SCREENSHOTURLS) "([^"]+)"', cmake):
-        picture = EXTENSION / url.partition("/med_stylesr/slicer/")[2]
+    for url in re.findall(r"https://raw\S+?\.png", cmake):
+        picture = EXTENSION.parents[1] / url.partition("/main/")[2]
         assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     header = (EXTENSION / "MedStyleSR.png").read_bytes()[16:24]
     assert [int.from_bytes(header[:4], "big"), int.from_bytes(header[4:], "big")] == [128, 128]

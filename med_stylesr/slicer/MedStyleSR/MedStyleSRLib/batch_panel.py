@@ -38,6 +38,7 @@ class BatchPanel:
         table.setColumnCount(3)
         table.setHorizontalHeaderLabels([_("Scan"), _("Status"), _("Details")])
         table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+        table.horizontalHeader().setSectionResizeMode(1, qt.QHeaderView.ResizeToContents)
         table.verticalHeader().hide()
         ui.batchProgress.hide()
         self.refresh()

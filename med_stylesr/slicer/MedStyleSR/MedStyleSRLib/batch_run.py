@@ -13,6 +13,8 @@ from .process import ProcessGroup
 GRACE_S = 15.0
 """Time for the engine to remove unfinished results from the user's folder."""
 
+NAME_LENGTH = 120
+
 
 @dataclass
 class Row:
@@ -53,7 +55,7 @@ class BatchRun:
     """
 
     def __init__(self, program, request, source, dest, resume=False, overwrite=False, jobs=1):
-        self._program = program
+        self._program, self._source = program, str(source)
         self._arguments = request.for_folder(source, dest, resume, overwrite, jobs)
         self._by_number = {}
         self._process = None
@@ -121,25 +123,31 @@ class BatchRun:
         if kind == "start":
             self.total = event["total"]
         elif kind == "series":
-            row = self._by_number.setdefault(event["number"], Row(_short(event["source"]), ""))
-            row.status = _("running")
-            if row not in self.rows:
-                self.rows.append(row)
+            self._row(event).status = _("running")
         elif kind == "progress":
             self.slices = (event["done"], event["total"])
         elif kind in ("done", "failed"):
             self.finished, self.slices = self.finished + 1, None
-            row = self._by_number[event["number"]]
+            row = self._row(event)
             row.good = kind == "done"
             row.status = _("done") if row.good else _("failed")
             row.detail = _told(event["facts"], event["warnings"]) if row.good else event["reason"]
         elif kind == "skip":
             good = False if event["problem"] else None
-            self.rows.append(Row(_short(event["source"]), _("not used"), event["reason"], good))
+            self.rows.append(Row(self._shown(event["source"]), _("not used"), event["reason"], good))
 
+    def _row(self, event):
+        """The row of a scan, made at its first event: a scan whose worker died begins twice."""
+        number = event["number"]
+        if number not in self._by_number:
+            self._by_number[number] = Row(self._shown(event["source"]), "")
+            self.rows.append(self._by_number[number])
+        return self._by_number[number]
 
-def _short(source):
-    return source if len(source) < 120 else "…" + source[-118:]
+    def _shown(self, name):
+        """A scan's name, short enough for a table."""
+        name = name[len(self._source) :].lstrip("/\\") if name.startswith(self._source) else name
+        return name if len(name) <= NAME_LENGTH else "…" + name[1 - NAME_LENGTH :]
 
 
 def _told(facts, warnings):
