@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from med_stylesr.errors import InputError, UsageError
 
 Item = dict[str, str]
+_QUARTER, _FULL = "quarter_", "full_"
+_CASE = re.compile(r"[LNC]\d{3}")
 
 
 def scans(dataset_dir: str, key: str) -> list[Item]:
@@ -68,32 +71,39 @@ def unpaired_scans(dataset_dir: str, image_folder: str, label_folder: str) -> li
 
 
 def mayo_pairs(dataset_dir: str) -> list[Item]:
-    """Pairs of the TCIA collection LDCT-and-Projection-data or of the AAPM 2016 challenge folders.
+    """Pairs of the TCIA collection LDCT-and-Projection-data or of the AAPM 2016 challenge, as they are handed out.
 
-    TCIA: `<case>/<study>/<number>-Low Dose Images-<id>/` beside `…-Full Dose Images-…`. AAPM 2016: one case folder with
-    `quarter_<thickness>…` and `full_<thickness>…` of the same ending, at any depth.
+    TCIA: `<case>/<study>/<n>-Low Dose Images-<id>/` with `<n>-Full Dose Images-<id>/` (or `Full dose images`) in the
+    same study or, where images were published anew, in another study of the case. Projections are left alone.
+    AAPM 2016: folders `quarter_<thickness>…` whose partner has `full_` in place of every `quarter_` of its path:
+    `L067/quarter_3mm`, `quarter_3mm/L067` and `3mm B30/quarter_3mm/L067/quarter_3mm`. Each item names its `case`
+    (L067), which `split` keeps together.
 
     Args:
-        dataset_dir: the folder above the cases.
+        dataset_dir: a folder above the cases.
 
     Raises:
-        InputError: if no pair is found.
+        InputError: if a low-dose scan has no partner or several, or there is none at all.
 
     Source: Moen et al. 2021, doi 10.1002/mp.14594 (TCIA doi 10.7937/9NPB-2637); McCollough et al. 2017,
         doi 10.1002/mp.12345.
     """
+    root = Path(dataset_dir)
     items: list[Item] = []
-    for low in sorted(path for path in Path(dataset_dir).rglob("*") if path.is_dir()):
-        name = low.name.lower()
-        if "low dose images" in name:
-            partners = [p for p in sorted(low.parent.iterdir()) if "full dose images" in p.name.lower()]
-        elif name.startswith("quarter_"):
-            partners = [p for p in sorted(low.parent.iterdir()) if p.name.lower() == "full_" + name[len("quarter_") :]]
+    for low in sorted(path for path in root.rglob("*") if path.is_dir() and _holds_files(path)):
+        parts = low.relative_to(root).parts
+        if "low dose images" in low.name.lower():
+            beside = _full_dose(low.parent.iterdir())
+            partners = beside or _full_dose(low.parent.parent.glob("*/*"))
+        elif any(part.lower().startswith(_QUARTER) for part in parts):
+            wanted = [_FULL + part[len(_QUARTER) :] if part.lower().startswith(_QUARTER) else part for part in parts]
+            partners = [path for path in [root.joinpath(*wanted)] if path.is_dir()]
         else:
             continue
         if len(partners) != 1:
-            raise InputError(str(low), f"has {len(partners)} full-dose partners beside it", "keep exactly one")
-        items.append({"image": str(low), "label": str(partners[0])})
+            raise InputError(str(low), f"has {len(partners)} full-dose partners", "keep exactly one")
+        case = next((part for part in parts if _CASE.fullmatch(part)), str(low))
+        items.append({"image": str(low), "label": str(partners[0]), "case": case})
     if not items:
         raise InputError(
             dataset_dir, "holds no Mayo low-dose and full-dose folders", "set dataset_dir to the case folders"
@@ -103,6 +113,9 @@ def mayo_pairs(dataset_dir: str) -> list[Item]:
 
 def split(items: Sequence[Item], part: str, every: int) -> list[Item]:
     """Give one scan in `every` to validation and the others to training, by position in the list.
+
+    Items that name the same `case` (reconstructions of one patient) count as one scan and stay together: a patient whom
+    training has seen validates nothing.
 
     Args:
         items: all scans or pairs, in a fixed order.
@@ -114,9 +127,12 @@ def split(items: Sequence[Item], part: str, every: int) -> list[Item]:
     """
     if part not in ("train", "validate") or every < 2:
         raise UsageError("split", f"part {part!r}, every {every}", "use train or validate and every >= 2")
-    chosen = [item for k, item in enumerate(items) if (k % every == every - 1) == (part == "validate")]
+    cases = [item.get("case", str(k)) for k, item in enumerate(items)]
+    numbers = {case: k for k, case in enumerate(dict.fromkeys(cases))}
+    held = [numbers[case] % every == every - 1 for case in cases]
+    chosen = [item for item, out in zip(items, held, strict=True) if out == (part == "validate")]
     if not chosen:
-        raise UsageError("split", f"{len(items)} scans leave none to {part}", f"give at least {every} scans")
+        raise UsageError("split", f"{len(numbers)} scans leave none to {part}", f"give at least {every} scans")
     return chosen
 
 
@@ -124,3 +140,11 @@ def _entries(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(str(folder), "is no folder", "set dataset_dir")
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _holds_files(folder: Path) -> bool:
+    return any(path.is_file() and not path.name.startswith(".") for path in folder.iterdir())
+
+
+def _full_dose(folders: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in folders if path.is_dir() and "full dose images" in path.name.lower())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
+from phantoms import GRADIENT, stack, write_series
 
 from med_stylesr.engines.datalist import mayo_pairs, paired_scans, scans, split, unpaired_scans
 from med_stylesr.engines.inferer import SlabInferer, SliceContextInferer
@@ -74,17 +77,61 @@ def test_scans_are_paired_by_name_and_a_lonely_one_is_named(tmp_path: pathlib.Pa
         scans(str(tmp_path / "absent"), "image")
 
 
-def test_mayo_layouts_of_tcia_and_of_the_challenge_are_found(tmp_path: pathlib.Path) -> None:
+CHALLENGE = ("L067/quarter_3mm", "quarter_1mm/L067", "Training_Image_Data/3mm B30/quarter_3mm/L096/quarter_3mm")
+
+
+def mayo_tree(folder: pathlib.Path) -> None:
+    """The two collections as they are handed out, as folders with one empty file each."""
     for name in (
-        "L004/08-21-2018/1.000000-Low Dose Images-71581",
-        "L004/08-21-2018/1.000000-Full Dose Images-96245",
-        "L067/quarter_3mm",
-        "L067/full_3mm",
-        "L067/full_1mm",
+        "LDCT-and-Projection-data/L299/12-23-2021-NA-NA-31304/1.000000-Low Dose Images-20326/1-001.dcm",
+        "LDCT-and-Projection-data/L299/12-23-2021-NA-NA-31304/1.000000-Full Dose Images-29696/1-001.dcm",
+        "LDCT-and-Projection-data/L299/08-22-2018-NA-NA-20022/1.000000-Full dose projections-35722/1-001.dcm",
+        "LDCT-and-Projection-data/L299/08-22-2018-NA-NA-20022/1.000000-Low dose projections-35723/1-001.dcm",
+        "LDCT-and-Projection-data/L004/08-21-2018-10971/1.000000-Low Dose Images-71581/1-001.dcm",
+        "LDCT-and-Projection-data/L004/12-23-2021-40641/1.000000-Full dose images-63186/1-001.dcm",
+        "LDCT-and-Projection-data/N001/12-23-2021-1/1.000000-Full Dose Images-1/1-001.dcm",
+        *(f"challenge/{name}/L_QD_1.CT.0001.0001.IMA" for name in CHALLENGE),
+        *(f"challenge/{name.replace('quarter', 'full')}/L_FD_1.CT.0001.0001.IMA" for name in CHALLENGE),
+        "challenge/L067/full_1mm/L_FD_1.CT.0001.0001.IMA",
     ):
-        (tmp_path / name).mkdir(parents=True)
-    pairs = mayo_pairs(str(tmp_path))
-    assert [pathlib.Path(p["label"]).name for p in pairs] == ["1.000000-Full Dose Images-96245", "full_3mm"]
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_mayo_layouts_of_tcia_and_of_the_challenge_are_found(tmp_path: pathlib.Path) -> None:
+    mayo_tree(tmp_path)
+    pairs = {item["image"]: item["label"] for item in mayo_pairs(str(tmp_path / "LDCT-and-Projection-data"))}
+    assert {pathlib.Path(image).name: pathlib.Path(label).name for image, label in pairs.items()} == {
+        "1.000000-Low Dose Images-20326": "1.000000-Full Dose Images-29696",
+        "1.000000-Low Dose Images-71581": "1.000000-Full dose images-63186",
+    }
+    pairs = {item["image"]: item["label"] for item in mayo_pairs(str(tmp_path / "challenge"))}
+    assert pairs == {image: image.replace("quarter", "full") for image in pairs}
+    assert len(pairs) == len(CHALLENGE)
+
+
+def test_a_mayo_scan_without_its_partner_is_named(tmp_path: pathlib.Path) -> None:
+    mayo_tree(tmp_path)
+    (tmp_path / "challenge" / "L067" / "full_3mm").rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"L067.quarter_3mm: has 0 full-dose partners"):
+        mayo_pairs(str(tmp_path / "challenge"))
+    with pytest.raises(InputError, match="no Mayo"):
+        mayo_pairs(str(tmp_path / "elsewhere"))
+
+
+def test_mayo_pairs_meet_slice_by_slice_where_one_series_starts_later(tmp_path: pathlib.Path) -> None:
+    overlay = json.loads((pathlib.Path(__file__).parents[3] / "configs" / "mayo.json").read_text())
+    low, full = tmp_path / "L067" / "quarter_3mm", tmp_path / "L067" / "full_3mm"
+    write_series(low, stack(6), GRADIENT)
+    write_series(full, stack(8), GRADIENT)  # one slice more at either end
+    for path in tmp_path.rglob("*.dcm"):
+        path.rename(path.with_suffix(".IMA"))
+    (item,) = mayo_pairs(str(tmp_path))
+    for step in overlay["load"]:
+        item = ConfigParser({"step": step}).get_parsed_content("step")(item)
+    image, label = item["image"], item["label"]
+    assert image.shape == label.shape == (1, 6, 24, 20)
+    torch.testing.assert_close(image.as_tensor(), label.as_tensor())
 
 
 def test_split_is_by_scan_and_leaves_nothing_out() -> None:
@@ -94,6 +141,15 @@ def test_split_is_by_scan_and_leaves_nothing_out() -> None:
     assert sorted(int(i["label"]) for i in train + validate) == list(range(11))
     with pytest.raises(UsageError, match="leave none"):
         split(items[:1], "validate", 2)
+
+
+def test_reconstructions_of_one_patient_are_never_split(tmp_path: pathlib.Path) -> None:
+    mayo_tree(tmp_path)
+    items = mayo_pairs(str(tmp_path / "challenge"))
+    train, validate = split(items, "train", 2), split(items, "validate", 2)
+    assert {item["case"] for item in items} == {"L067", "L096"}
+    assert len(train) + len(validate) == len(items)
+    assert not {item["case"] for item in train} & {item["case"] for item in validate}
 
 
 def test_phantom_has_the_tissues_of_a_body() -> None:
