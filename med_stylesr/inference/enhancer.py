@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from med_stylesr.errors import InputError
 from med_stylesr.geometry import VoxelGrid
+from med_stylesr.inference.ahead import ahead
 from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_3D, LoadedBundle, load_bundle
 from med_stylesr.inference.choice import AUTO, choose_runtime
 from med_stylesr.inference.ensemble import MirrorEnsemble, TrustLimits
@@ -26,6 +27,8 @@ AS_IS: Final = "as-is"
 """Style that super-resolves and keeps the noise: for the second of two stages, the first has chosen the noise."""
 SLAB: Final = 8
 """Slices read, run and handed on at once."""
+SLABS_AHEAD: Final = 1
+"""Slabs ready before they are asked for; a second one would take memory and no time off."""
 
 Progress = Callable[[int, int], None]
 
@@ -54,10 +57,18 @@ class Enhancement:
         self._source, self._stage, self._options = source, stage, options
         self._spacing_mm, self._models = spacing_mm, models
         self._checked: dict[int, NDArray[np.float32]] = {}
+        self._shifts: tuple[int, dict[str, float]] = (0, {})
         self._to_check = set(spread_indices(source.shape[0], 12))
 
     def slabs(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield (first slice, HU float32 (n, rows, columns)) from the first to the last slice."""
+        """Yield (first slice, HU float32 (n, rows, columns)) from the first to the last slice.
+
+        The next slab is made meanwhile, unless `uncertainty` may be asked for that of the last one.
+        """
+        slabs = self._in_order()
+        return slabs if isinstance(self._stage, MirrorEnsemble) else ahead(slabs, SLABS_AHEAD)
+
+    def _in_order(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
         step = SLAB * self._options.scale[0]
         for start in range(0, self.shape[0], step):
             hu = self._stage.read(start, min(start + step, self.shape[0]))
@@ -87,10 +98,14 @@ class Enhancement:
         """Shift of the mean HU of each tissue class, result minus input, over the slices handed out so far."""
         if not self._checked:
             return {}
+        if self._shifts[0] == len(self._checked):
+            return self._shifts[1]
         before = np.concatenate([self._source.read(k, k + 1) for k in self._checked])
         after = np.stack(list(self._checked.values()))
         shifts = tissue_shift(before, after, self._spacing_mm)
-        return {name: round(shift.shift_hu, 3) + 0.0 for name, shift in shifts.items()}
+        told = {name: round(shift.shift_hu, 3) + 0.0 for name, shift in shifts.items()}
+        self._shifts = (len(self._checked), told)
+        return told
 
     def facts(self) -> dict[str, Any]:
         """JSON-able record of what was done, complete once all slabs have been pulled."""
