@@ -42,6 +42,16 @@ class Format(str, Enum):
     nrrd = "nrrd"
 
 
+class TransferSyntax(str, Enum):
+    """Encodings of DICOM results, all without loss."""
+
+    uncompressed = "uncompressed"
+    deflated = "deflated"
+    rle = "rle"
+    jpeg_ls = "jpeg-ls"
+    jpeg_2000 = "jpeg-2000"
+
+
 def enhance(
     source: Annotated[
         Path,
@@ -104,6 +114,9 @@ def enhance(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist in DEST.")] = False,
     format: Annotated[Format, typer.Option(help="Format of the results; auto keeps that of the input.")] = Format.auto,
+    transfer_syntax: Annotated[
+        TransferSyntax, typer.Option(help="How DICOM results are encoded; every choice is lossless.")
+    ] = TransferSyntax.uncompressed,
     deidentify: Annotated[
         str | None,
         typer.Option(metavar="PROFILE", help="De-identify what is written: a profile's name (basic) or file."),
@@ -136,6 +149,13 @@ def enhance(
             help="Work in processes of their own, so that a crash, a hang or a memory hog costs one scan only.",
         ),
     ] = True,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local|ray://HEAD:10001",
+            help="Let --jobs workers of a Ray cluster do it; SOURCE and DEST are on a file system they share.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Progress as JSON lines on standard output.")] = False,
     stop_with_stdin: Annotated[
         bool,
@@ -191,6 +211,7 @@ def enhance(
             report=report,
             threads=max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0,
             limits=Limits(memory_limit, time_limit) if isolate else None,
+            transfer_syntax=transfer_syntax.value,
             runtime=runtime.value,
             precision=precision.value,
         )
@@ -202,6 +223,7 @@ def enhance(
             resume=resume,
             events=events,
             retry_quarantined=retry_quarantined,
+            cluster=cluster,
         )
     status = exit_status(manifest)
     if status:

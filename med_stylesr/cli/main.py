@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated, Final
 
 import typer
@@ -84,6 +85,10 @@ def run() -> None:
     """Entry point of the program: no traceback reaches a user unless `--debug` asks for it."""
     # Idle threads sleep instead of spinning: beside a busy neighbour process, spinning costs several times the work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "--debug" not in sys.argv:
+        # Libraries warn of damaged headers in lines of their own; what matters of that is in the manifest.
+        os.environ.setdefault("PYTHONWARNINGS", "ignore")
+        warnings.simplefilter("ignore")
     try:
         # Typer itself would tell a wrong option in four lines, and an interruption by status 130 without a word.
         status = app(standalone_mode=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from pydicom.uid import UID, CTImageStorage
 from pydicom.valuerep import format_number_as_ds, validate_value
 
 from med_stylesr.geometry import VoxelGrid
+from med_stylesr.hu import HU_MAX, HU_MIN
 from med_stylesr.io.attributes import integer, number, numbers, text, word, words
 from med_stylesr.io.codestream import LOSSY_METHODS
 from med_stylesr.io.ct_conditions import complete
@@ -41,6 +43,7 @@ class DerivedHeader:
         self._kept = KeptHeader()
         where = np.round(np.concatenate([grid.affine.ravel(), self._origins.ravel()]), 4).tolist()
         sources = [f"{uid}/{file.frame}" for uid, file in zip(series.sop_instance_uids, series.files, strict=True)]
+        self._counts_down = _counts_down(series)
         self.series_uid: UID = derived_uid("series", *sources, derivation.identity, grid.shape, where)
 
     @property
@@ -65,6 +68,10 @@ class DerivedHeader:
         self._tell_derivation(dataset, self._sources(place) if sources is None else sources)
         self._carry_lossy_history(dataset, source)
         return dataset
+
+    def padding_hu(self, index: int) -> tuple[int, int] | None:
+        """Lowest and highest HU that the source of slice `index` declares to be padding."""
+        return padding_hu(self._series.headers[round(self._source_index(index))])
 
     def _source_index(self, index: int) -> float:
         """Place of an output slice among the source slices, as a fractional index."""
@@ -99,7 +106,7 @@ class DerivedHeader:
         room = max(0, _MAX_LO - len(derivation.series_suffix) - 1)
         name = f"{source_name[:room].strip()} {derivation.series_suffix}".strip()[:_MAX_LO]
         dataset.SeriesDescription = name if name.isprintable() else derivation.series_suffix[:_MAX_LO]
-        dataset.InstanceNumber = str(index + 1)
+        dataset.InstanceNumber = str(self._grid.shape[0] - index if self._counts_down else index + 1)
         moment = _in_source_zone(derivation.created, word(first, "TimezoneOffsetFromUTC"))
         date, time = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
         for what in ("InstanceCreation", "Series", "Content"):
@@ -171,6 +178,32 @@ class DerivedHeader:
             dataset.LossyImageCompressionRatio, dataset.LossyImageCompressionMethod = list(ratios), list(methods)
         elif method is not None:
             dataset.LossyImageCompressionMethod = method
+
+
+def _counts_down(series: DicomSeries) -> bool:
+    """Whether the source numbers its slices against their normal, as for a patient scanned from the feet up."""
+    given = [integer(header, "InstanceNumber") for header in series.headers]
+    known = [n for n in given if n is not None]
+    return 1 < len(known) == len(given) and all(a > b for a, b in pairwise(known))
+
+
+def padding_hu(header: Dataset) -> tuple[int, int] | None:
+    """Lowest and highest HU that a source header declares to be padding (PS3.3 C.7.5.1.1.2); None if it declares none.
+
+    Only what lies outside of CT numbers of tissue and metal, since only that passes through an enhancement untouched.
+    """
+    first = integer(header, "PixelPaddingValue")
+    slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
+    if first is None or slope is None or intercept is None:
+        return None
+    last = integer(header, "PixelPaddingRangeLimit")
+    signed = integer(header, "PixelRepresentation") == 1
+    # Many scanners write the value as unsigned whatever the pixels are.
+    stored = [v - 65536 if signed and v > 32767 else v for v in (first, first if last is None else last)]
+    low, high = sorted(slope * v + intercept for v in stored)
+    if not (high < HU_MIN or low > HU_MAX) or not (low.is_integer() and high.is_integer()):
+        return None
+    return (int(low), int(high)) if low >= -32768 and high <= 32767 else None
 
 
 def _describe_pixels(dataset: Dataset, grid: VoxelGrid) -> None:

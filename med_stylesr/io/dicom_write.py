@@ -10,15 +10,32 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from med_stylesr.errors import InputError
 from med_stylesr.geometry import VoxelGrid
 from med_stylesr.hu import to_int16
 from med_stylesr.io.derivation import Derivation, derived_uid
 from med_stylesr.io.derived_header import DerivedHeader
+from med_stylesr.io.quiet import silenced
 from med_stylesr.io.series import DicomSeries
 
+TRANSFER_SYNTAXES: Final = {
+    "uncompressed": ExplicitVRLittleEndian,
+    "deflated": DeflatedExplicitVRLittleEndian,
+    "rle": RLELossless,
+    "jpeg-ls": JPEGLSLossless,
+    "jpeg-2000": JPEG2000Lossless,
+}
+"""What can be written, each without any loss."""
 IMPLEMENTATION_UID: Final = derived_uid("med-stylesr", "implementation class")
 _VERSION_NAME: Final = "MED_STYLESR"
 
@@ -33,7 +50,7 @@ class DerivedSeriesWriter:
         folder: where the files go, as NNNN.dcm in slice order.
         slice_origins_mm: (slices, 3) LPS mm of the first voxel of each slice if `grid` does not place them exactly
             (see `output_places`), else None.
-        transfer_syntax: explicit VR little endian, or a lossless compression that pydicom can write.
+        transfer_syntax: one of `TRANSFER_SYNTAXES`.
         transform_dataset: called with every finished dataset before it is written (for de-identification); what it
             returns is written.
 
@@ -94,7 +111,9 @@ class DerivedSeriesWriter:
         if hu.shape != self._grid.shape[1:]:
             raise ValueError(f"slice has shape {hu.shape}, the series {self._grid.shape[1:]}")
         dataset = self._header.of(index, sources)
-        dataset.add_new(0x7FE00010, "OW", to_int16(hu).astype("<i2", copy=False).tobytes())
+        stored = to_int16(hu)
+        _declare_padding(dataset, stored, self._header.padding_hu(index))
+        dataset.add_new(0x7FE00010, "OW", stored.astype("<i2", copy=False).tobytes())
         path = self._folder / f"{index + 1:0{self._digits}d}.dcm"
         if self._transform is not None:
             dataset = self._transform(dataset)
@@ -115,9 +134,28 @@ class DerivedSeriesWriter:
         meta.ImplementationClassUID = IMPLEMENTATION_UID
         meta.ImplementationVersionName = _VERSION_NAME
         dataset.file_meta = meta
-        if self._transfer_syntax != ExplicitVRLittleEndian:
-            dataset.compress(self._transfer_syntax, generate_instance_uid=False)
+        if self._transfer_syntax.is_deflated:
+            meta.TransferSyntaxUID = self._transfer_syntax
+        elif self._transfer_syntax != ExplicitVRLittleEndian:
+            try:
+                with silenced():
+                    dataset.compress(self._transfer_syntax, generate_instance_uid=False)
+            except RuntimeError as error:
+                why = f"cannot be encoded as {self._transfer_syntax.name} ({error})"
+                raise InputError(str(path), why, "use --transfer-syntax uncompressed") from error
         pydicom.dcmwrite(path, dataset, implicit_vr=False, little_endian=True, enforce_file_format=True)
+
+
+def _declare_padding(dataset: Dataset, stored: NDArray[np.int16], padding_hu: tuple[int, int] | None) -> None:
+    """Say which values are padding, if the source says so and any are left."""
+    if padding_hu is None:
+        return
+    low, high = padding_hu
+    if not ((stored >= low) & (stored <= high)).any():
+        return
+    dataset.add_new(0x00280120, "SS", low)
+    if high > low:
+        dataset.add_new(0x00280121, "SS", high)
 
 
 def output_places(series: DicomSeries, scale: Sequence[int]) -> tuple[VoxelGrid, NDArray[np.float64] | None]:

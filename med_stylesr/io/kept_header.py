@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydicom.charset import python_encoding
 from pydicom.config import RAISE
-from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
@@ -173,6 +173,7 @@ def _checked(element: DataElement) -> DataElement | None:
     tag = int(element.tag)
     if element.VR in ("UN", "OB or OW", "US or SS") or not keyword_for_tag(tag):
         return None
+    element = _with_its_own_vr(element)
     if element.is_empty:
         return element
     values = element.value if element.VM > 1 else [element.value]
@@ -186,6 +187,20 @@ def _checked(element: DataElement) -> DataElement | None:
     for value in values:
         validate_value(element.VR, str(value) if isinstance(value, str) or element.VR == "IS" else value, RAISE)
     return element
+
+
+def _with_its_own_vr(element: DataElement) -> DataElement:
+    """The element with the value representation of its tag (PS3.6), whatever the file says.
+
+    Raises:
+        ValueError: if its value cannot be one of that.
+    """
+    own = dictionary_VR(element.tag)
+    if element.VR in own.split(" or "):
+        return element
+    if own == "SQ" or not isinstance(element.value, (str, int, float)):
+        raise ValueError(f"is {element.VR}, not {own}")
+    return DataElement(element.tag, own, element.value, validation_mode=RAISE)
 
 
 def _decimal(value: Any) -> str:

@@ -17,7 +17,7 @@ from med_stylesr.inference.slices import ArraySlices, DecodedSlices, SliceSource
 from med_stylesr.io.derivation import SMOOTHING, SPATIAL_RESAMPLING, Derivation
 from med_stylesr.io.derived_header import DerivedHeader
 from med_stylesr.io.dicom_read import read_slices, read_volume
-from med_stylesr.io.dicom_write import DerivedSeriesWriter, output_places
+from med_stylesr.io.dicom_write import TRANSFER_SYNTAXES, DerivedSeriesWriter, output_places
 from med_stylesr.io.names import safe_component
 from med_stylesr.io.publish import Staging
 from med_stylesr.io.series import DicomSeries
@@ -133,7 +133,13 @@ def enhance_series(series: DicomSeries, bench: Bench, progress: Progress, journa
             place = patient / privacy.uid(str(DerivedHeader(series, grid, of, origins).series_uid))
             folder = staging.folder(place)
             return place, DerivedSeriesWriter(
-                series, grid, of, folder, slice_origins_mm=origins, transform_dataset=transform
+                series,
+                grid,
+                of,
+                folder,
+                slice_origins_mm=origins,
+                transfer_syntax=TRANSFER_SYNTAXES[settings.transfer_syntax],
+                transform_dataset=transform,
             )
 
         final, enhanced = writer(derivation, privacy.transform)

@@ -45,6 +45,7 @@ class EnhanceSettings:
             or several at a time in unbounded workers.
         runtime: what runs the networks; see `inference.choice.choose_runtime`.
         precision: of their convolutions; see there.
+        transfer_syntax: how DICOM results are encoded, one of `io.dicom_write.TRANSFER_SYNTAXES`.
     """
 
     options: EnhanceOptions
@@ -60,6 +61,7 @@ class EnhanceSettings:
     limits: Limits | None = None
     runtime: str = "auto"
     precision: str = "auto"
+    transfer_syntax: str = "uncompressed"
 
     def record(self) -> dict[str, Any]:
         """JSON-able record for the manifest; the key file's path is not part of it."""
@@ -102,6 +104,7 @@ class EnhanceSettings:
             "spacing_mm": self.spacing_mm,
             "format": self.format,
             "deidentify": self.deidentify,
+            "transfer_syntax": self.transfer_syntax,
             "runtime": [self.runtime, self.precision],
         }
         return hashlib.sha256(json.dumps(matters, sort_keys=True, default=str).encode()).hexdigest()

@@ -14,12 +14,12 @@ import pydicom
 import pytest
 from phantoms import BODY, GRADIENT, StackSpec, rotated, stack, worst_shift_mm, write_series
 from pydicom.dataset import Dataset
-from pydicom.uid import JPEG2000, UID, JPEGLSLossless, RLELossless
+from pydicom.uid import JPEG2000, UID
 
 from med_stylesr.errors import InputError
 from med_stylesr.io.derivation import SMOOTHING, SPATIAL_RESAMPLING, Derivation, derived_uid
 from med_stylesr.io.dicom_read import read_volume
-from med_stylesr.io.dicom_write import DerivedSeriesWriter, output_places
+from med_stylesr.io.dicom_write import TRANSFER_SYNTAXES, DerivedSeriesWriter, output_places
 from med_stylesr.io.series import DicomSeries
 from med_stylesr.io.source import find_inputs
 
@@ -330,15 +330,57 @@ def test_hu_are_rounded_and_saturated_not_wrapped(tmp_path: Path) -> None:
     assert out.pixel_array[0, :5].tolist() == [0, 2, 32767, -32768, -3024]
 
 
-@pytest.mark.parametrize("syntax", [JPEGLSLossless, RLELossless], ids=lambda u: u.name)
-def test_lossless_compression_on_request(tmp_path: Path, syntax: UID) -> None:
-    write_series(tmp_path / "src", stack(2), BODY)
+@pytest.mark.parametrize("name", TRANSFER_SYNTAXES)
+def test_every_transfer_syntax_on_offer_gives_each_value_back(tmp_path: Path, name: str) -> None:
+    syntax = TRANSFER_SYNTAXES[name]
+    write_series(tmp_path / "src", stack(2, shape=(64, 48)), BODY)
     series = series_of(tmp_path / "src")
-    hu = read_volume(series).hu
+    hu = read_volume(series).hu.copy()
+    hu[0, 0, :6] = [-32768, 32767, -3024, -2000, 3071, -1]
+    hu[1] = np.random.default_rng(1).integers(-32768, 32767, hu.shape[1:])
     out = write_derived(series, tmp_path / "out", hu=hu, transfer_syntax=syntax)
     assert {d.file_meta.TransferSyntaxUID for d in out} == {syntax}
     assert np.array_equal(read_volume(series_of(tmp_path / "out")).hu, hu)
-    assert errors_of(tmp_path / "out" / "0001.dcm") == []
+    assert all(np.array_equal(one.pixel_array, plane) for one, plane in zip(out, hu, strict=True))
+    # The packaged dciodvfy cannot inflate.
+    assert syntax.is_deflated or errors_of(tmp_path / "out" / "0001.dcm") == []
+
+
+@pytest.mark.parametrize(("stored", "hu"), [(-2000, -3024), (63536, -3024)])
+def test_padding_that_is_still_there_is_declared_in_hu(tmp_path: Path, stored: int, hu: int) -> None:
+    def declare(dataset: Dataset, _: int) -> None:
+        dataset.add_new(0x00280120, "SS" if stored < 0 else "US", stored)
+
+    write_series(tmp_path / "src", stack(2, padding=-2000, intercept=-1024, per_slice=declare), BODY)
+    series = series_of(tmp_path / "src")
+    kept, gone = read_volume(series).hu, np.zeros((2, 24, 20), np.int16)
+    assert kept.min() == hu
+    out = write_derived(series, tmp_path / "kept", hu=kept)
+    assert [(d["PixelPaddingValue"].VR, d.PixelPaddingValue) for d in out] == [("SS", hu)] * 2
+    assert errors_of(tmp_path / "kept" / "0001.dcm") == []
+    assert not any("PixelPaddingValue" in d for d in write_derived(series, tmp_path / "gone", hu=gone))
+
+
+def test_padding_within_hu_of_tissue_is_not_declared_since_it_may_have_changed(tmp_path: Path) -> None:
+    write_series(tmp_path / "src", stack(1, padding=0, header={"PixelPaddingValue": 0}), BODY)
+    series = series_of(tmp_path / "src")
+    (out,) = write_derived(series, tmp_path / "out", hu=read_volume(series).hu)
+    assert "PixelPaddingValue" not in out
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [([1, 2, 3], [1, 2, 3]), ([30, 20, 10], [3, 2, 1]), ([5, 9, 7], [1, 2, 3]), ([4, 4, 4], [1, 2, 3])],
+)
+def test_instances_are_numbered_in_the_order_of_the_source(
+    tmp_path: Path, given: list[int], expected: list[int]
+) -> None:
+    def number(dataset: Dataset, k: int) -> None:
+        dataset.InstanceNumber = str(given[k])
+
+    write_series(tmp_path / "src", stack(3, per_slice=number))
+    out = write_derived(series_of(tmp_path / "src"), tmp_path / "out")
+    assert [int(d.InstanceNumber) for d in out] == expected
 
 
 def test_every_dataset_passes_through_the_hook_before_it_is_written(tmp_path: Path) -> None:
