@@ -56,7 +56,7 @@ def compare(sharp: BenchmarkScan, soft: BenchmarkScan, enhancer: Enhancer, store
             label: rmse(result, truth.normal[test], body[test]),
         }
         if style in enhancer.bundle(2).network.style_names:
-            key = f"{direction} {len(sharp.normal)} {enhancer.bundle(2).weights_sha256}"
+            key = f"{direction} {source.key} {enhancer.bundle(2).weights_sha256}"
             options = EnhanceOptions(style=style, request=StrengthRequest(strength=1.0))
             rows[f"`{style}`"] = store.record(
                 "kernels",

@@ -23,6 +23,7 @@ class Numbers:
     Attributes:
         rows: methods at scale 1.
         records: method → scan → figures.
+        pixels: rows and columns that were measured.
         checks: targets.
         frechet: method → distance; empty without the encoder.
         in_plane: scan → dose → method → dB.
@@ -38,6 +39,7 @@ class Numbers:
 
     rows: list[Method]
     records: dict[str, Records]
+    pixels: int = 512
     checks: list[Check] = field(default_factory=list)
     frechet: dict[str, float] = field(default_factory=dict)
     in_plane: dict[str, Any] = field(default_factory=dict)
@@ -84,6 +86,7 @@ def page(n: Numbers, images: str) -> str:
         "in brackets after a filter is its tuned parameter. Minutes after a network are its training time on one CPU "
         "core, on the same pairs; papers train for days. The shipped weights were trained longer: see their model "
         "card. Peak memory is not measured here.",
+        f"Measured on the middle {n.pixels} × {n.pixels} pixels of slices.",
         "## Targets",
         table(
             ["Target", "Found", "Met"],

@@ -17,8 +17,8 @@ from benchmarks.measure import measure
 from benchmarks.methods import DOSE, Method, classical, ours
 from benchmarks.page import number, table
 from benchmarks.peers.classical import FILTERS
-from benchmarks.scans import BenchmarkScan
-from benchmarks.tuning import centre, score
+from benchmarks.scans import BenchmarkScan, centre
+from benchmarks.tuning import score
 
 from med_stylesr.errors import MedStyleError, UsageError
 from med_stylesr.hu import HU_MAX, HU_MIN

@@ -71,7 +71,7 @@ def in_plane(
         for name, (key, run) in methods.items():
             table.setdefault(f"{dose:g}", {})[name] = store.record(
                 "in_plane",
-                f"{scan.name} {dose:g} {name} {key}",
+                f"{scan.key} {dose:g} {name} {key}",
                 lambda r=run, x=low, d=dose: _mean(r(x, d), scan.target),
             )
     return table
@@ -79,10 +79,7 @@ def in_plane(
 
 def through_plane(scan: BenchmarkScan, factor: int, enhancer: Enhancer, store: Store) -> dict[str, dict[str, float]]:
     """PSNR in dB of each method at `factor` times the slices, whose input are means of so many: dose → method → dB."""
-    edge = min(EDGE, *scan.normal.shape[1:])
-    top, left = ((n - edge) // 2 for n in scan.normal.shape[1:])
     count = len(scan.normal) // factor * factor
-    window = np.s_[:count, top : top + edge, left : left + edge]
     spacing = (scan.spacing_mm[0] * factor, *scan.spacing_mm[1:])
     hashes = " ".join(enhancer.bundle(n).weights_sha256 for n in (2, 3))
     methods: dict[str, tuple[str, Callable[[Hu, float], Hu]]] = {
@@ -96,12 +93,12 @@ def through_plane(scan: BenchmarkScan, factor: int, enhancer: Enhancer, store: S
         )
     table: dict[str, dict[str, float]] = {}
     for dose in DOSES:
-        thick = averaged(scan.low_dose(dose)[window], (factor, 1, 1))
+        thick = averaged(scan.low_dose(dose)[:count], (factor, 1, 1))
         for name, (key, run) in methods.items():
             table.setdefault(f"{dose:g}", {})[name] = store.record(
                 "through_plane",
-                f"{scan.name} {count} {edge} {factor} {dose:g} {name} {key}",
-                lambda r=run, x=thick, d=dose: _mean(r(x, d), scan.normal[window]),
+                f"{scan.key} {factor} {dose:g} {name} {key}",
+                lambda r=run, x=thick, d=dose: _mean(r(x, d), scan.normal[:count]),
             )
     return table
 

@@ -49,19 +49,21 @@ class Benchmark:
         peers: trained networks.
         store: keeps what is computed.
         only: names of the scans to measure; all if None.
+        edge: rows and columns of the middle of each slice that is measured; all if None.
     """
 
-    def __init__(self, cache: Path, peers: Path, store: Store, only: Sequence[str] | None = None) -> None:
+    def __init__(self, cache: Path, peers: Path, store: Store, only: Sequence[str] | None, edge: int | None) -> None:
         self.cache, self.peers, self.store = cache, peers, store
         self.enhancer = Enhancer(device="cpu")
-        self.tests = [scan for scan in scans(cache / "test") if only is None or scan.name in only]
+        self.tests = [scan for scan in scans(cache / "test", edge) if only is None or scan.name in only]
+        self.edge = min(edge or resolution.EDGE, resolution.EDGE)
         self.names = [scan.name for scan in self.tests]
         self.parameters = tune(list(scans(cache / "tune")), DOSE, store)
         self.rows = methods(self.enhancer, self.parameters, peers)
 
     def result(self, row: Method, scan: BenchmarkScan) -> Hu:
         """A method's slices at low dose."""
-        key = f"{scan.name} {len(scan.normal)} {DOSE} {row.key}"
+        key = f"{scan.key} {DOSE} {row.key}"
         return self.store.array("results", key, lambda: row.run(scan.low_dose(DOSE), scan))
 
     def record(self, row: Method, scan: BenchmarkScan) -> dict[str, Any]:
@@ -71,7 +73,7 @@ class Benchmark:
             low = scan.low_dose(DOSE)[list(scan.wanted)]
             return measure(low, self.result(row, scan), scan.target, scan.spacing_mm)
 
-        key = f"{VERSION} {scan.name} {len(scan.normal)} {DOSE} {row.key}"
+        key = f"{VERSION} {scan.key} {DOSE} {row.key}"
         return dict(self.store.record("figures", key, make))
 
     def numbers(self) -> Numbers:
@@ -80,21 +82,21 @@ class Benchmark:
         for row in self.rows:
             records[row.name] = {scan.name: self.record(row, scan) for scan in self.tests}
             print(f"{row.label}: {pictures.mean_psnr(records[row.name]):.2f} dB", flush=True)
-        n = Numbers(self.rows, records)
+        n = Numbers(self.rows, records, pixels=self.tests[0].normal.shape[1])
         n.frechet = self._frechet()
         nlm = self.parameters["nlm"]
         for scan in self.tests:
             n.in_plane[scan.name] = resolution.in_plane(scan, self.enhancer, nlm, self.peers, self.store)
         print("super-resolution in plane done", flush=True)
         for name in [name for name in THROUGH if name in self.names]:
-            scan = whole(self.cache / "test", name)
+            scan = whole(self.cache / "test", name, self.edge)
             for factor in resolution.FACTORS:
                 if len(scan.normal) >= 3 * factor:
                     told = resolution.through_plane(scan, factor, self.enhancer, self.store)
                     n.through[f"{factor} {name}"] = told
         print("super-resolution through plane done", flush=True)
         if set(PAIR) <= set(self.names):
-            sharp, soft = (whole(self.cache / "test", name) for name in PAIR)
+            sharp, soft = (whole(self.cache / "test", name, self.edge) for name in PAIR)
             n.kernels = kernels.compare(sharp, soft, self.enhancer, self.store)
         for scan in self.tests:
             if len(scan.wanted) > 1:
@@ -126,7 +128,7 @@ class Benchmark:
             own = [patch_features(self.result(row, scan), scan.target, encoder) for scan in self.tests]
             return frechet_distance(np.concatenate(own), normal)
 
-        names = " ".join(self.names)
+        names = " ".join(scan.key for scan in self.tests)
         return {
             row.name: self.store.record("frechet", f"{names} {row.key}", lambda row=row: distance(row))
             for row in self.rows
@@ -135,7 +137,8 @@ class Benchmark:
     def _costs(self, n: Numbers) -> None:
         bundle = self.enhancer.bundle(2)
         names = " ".join(row.key for row in self.rows)
-        scan = self._example()
+        shown = self._example().name
+        scan = next(scan for scan in scans(self.cache / "test") if scan.name == shown)
         n.seconds = self.store.record(
             "cost", f"{names} {bundle.weights_sha256}", lambda: cost.timings(self.rows, scan, DOSE, bundle)
         )
@@ -194,25 +197,22 @@ class Benchmark:
             self._profiles(folder / "benchmark-through-plane.png")
 
     def _profiles(self, path: Path, factor: int = 3) -> None:
-        scan = whole(self.cache / "test", THROUGH[0])
-        edge = resolution.EDGE
-        top, left = ((size - edge) // 2 for size in scan.normal.shape[1:])
+        scan = whole(self.cache / "test", THROUGH[0], self.edge)
         count = len(scan.normal) // factor * factor
-        window = np.s_[:count, top : top + edge, left : left + edge]
-        thick = averaged(scan.low_dose(DOSE)[window], (factor, 1, 1))
+        thick = averaged(scan.low_dose(DOSE)[:count], (factor, 1, 1))
         spacing = (scan.spacing_mm[0] * factor, *scan.spacing_mm[1:])
         hashes = " ".join(self.enhancer.bundle(k).weights_sha256 for k in (2, 3))
         fine = self.store.array(
             "profiles",
-            f"{scan.name} {factor} {DOSE} {hashes}",
+            f"{scan.key} {factor} {DOSE} {hashes}",
             lambda: enhanced(self.enhancer, thick, spacing, resolution.options("smooth", (factor, 1, 1), DOSE)),
         )
         volumes = {
-            "normal dose": scan.normal[window],
+            "normal dose": scan.normal[:count],
             f"B-spline ×{factor}": b_spline(thick, (factor, 1, 1)),
             f"smooth ×{factor}": fine,
         }
-        pictures.profiles(path, volumes, scan.spacing_mm[0], pictures.steepest(scan.normal[window]))
+        pictures.profiles(path, volumes, scan.spacing_mm[0], pictures.steepest(scan.normal[:count]))
 
 
 def main() -> int:
@@ -223,13 +223,14 @@ def main() -> int:
     parser.add_argument("--store", type=Path, default=REPOSITORY / "runs" / "benchmark")
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--images", type=Path, default=IMAGES)
+    parser.add_argument("--edge", type=int, help="measure the middle EDGE x EDGE pixels only, where time is short")
     parser.add_argument("--scans", nargs="+", help="measure these only (for a first look; the targets are for all)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     try:
         if not (arguments.cache / "test").is_dir():
             raise UsageError(str(arguments.cache), "holds no prepared scans", "run `make benchmark-data` first")
-        benchmark = Benchmark(arguments.cache, arguments.peers, Store(arguments.store), arguments.scans)
+        benchmark = Benchmark(arguments.cache, arguments.peers, Store(arguments.store), arguments.scans, arguments.edge)
         if not benchmark.tests:
             raise UsageError("--scans", "none of them is in the cache", "see the names in its folder")
         numbers = benchmark.numbers()

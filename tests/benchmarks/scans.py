@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +51,11 @@ class BenchmarkScan:
         return np.asarray(self.normal + np.float32(sign * gain) * self.noise)
 
     @property
+    def key(self) -> str:
+        """Tells results on this piece of the scan from those on others."""
+        return f"{self.name} {'x'.join(map(str, self.normal.shape))}"
+
+    @property
     def target(self) -> Hu:
         """The measured slices at normal dose."""
         return self.normal[list(self.wanted)]
@@ -64,16 +69,24 @@ def middle(slices: int) -> tuple[slice, tuple[int, ...]]:
     return slice(start, start + MEASURED + 2 * CONTEXT), tuple(range(CONTEXT, CONTEXT + MEASURED))
 
 
-def scans(cache: Path) -> Iterator[BenchmarkScan]:
-    """The middle slices of every scan of a cache."""
+def scans(cache: Path, edge: int | None = None) -> Iterator[BenchmarkScan]:
+    """The middle slices of every scan of a cache; only their middle `edge` × `edge` pixels if that is given."""
     for scan in open_cache(cache):
-        yield cut(scan, *middle(len(scan.hu)))
+        piece = cut(scan, *middle(len(scan.hu)))
+        yield piece if edge is None else centre(piece, edge)
 
 
-def whole(cache: Path, name: str) -> BenchmarkScan:
-    """All slices of one scan, all measured."""
+def whole(cache: Path, name: str, edge: int) -> BenchmarkScan:
+    """All slices of one scan, all measured, but only their middle."""
     scan = open_cache(cache, [name])[0]
-    return cut(scan, slice(0, len(scan.hu)), tuple(range(len(scan.hu))))
+    return centre(cut(scan, slice(0, len(scan.hu)), tuple(range(len(scan.hu)))), edge)
+
+
+def centre(scan: BenchmarkScan, edge: int) -> BenchmarkScan:
+    """The middle `edge` × `edge` pixels of every slice, or all of a smaller one."""
+    top, left = (max(0, (n - edge) // 2) for n in scan.normal.shape[1:])
+    window = np.s_[:, top : top + edge, left : left + edge]
+    return replace(scan, normal=scan.normal[window], noise=scan.noise[window])
 
 
 def cut(scan: CachedScan, taken: slice, wanted: tuple[int, ...]) -> BenchmarkScan:

@@ -39,7 +39,7 @@ def noise_left(scan: BenchmarkScan, dose: float, options: EnhanceOptions, enhanc
 
 def check(scan: BenchmarkScan, enhancer: Enhancer, store: Store) -> dict[str, Any]:
     """Noise left with `--dose F` at several doses, and over strength at a quarter: {"dose": …, "strength": …}."""
-    key = f"{scan.name} {enhancer.bundle(2).weights_sha256}"
+    key = f"{scan.key} {enhancer.bundle(2).weights_sha256}"
     told = {
         f"{dose:g}": store.record(
             "strength",

@@ -190,7 +190,7 @@ def test_strength_target_knows_the_root() -> None:
 
 def test_page_holds_every_method_scan_and_missed_target() -> None:
     measured = {name: records(30, 1, 0.2, 0.1) for name in ("input", "nlm", "smooth")}
-    numbers = Numbers(rows(*measured), measured, [targets.Check("gain", "+0.1 dB", False)])
+    numbers = Numbers(rows(*measured), measured, checks=[targets.Check("gain", "+0.1 dB", False)])
     numbers.seconds, numbers.sizes = {"nlm": 2.0, "ours": 0.5}, {"ours": {"parameters": 1000, "gmac": 12.8}}
     numbers.strength = {"a": {"dose": {"0.25": 0.5}, "strength": {}}}
     text = page(numbers, "../images")

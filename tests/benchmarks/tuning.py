@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 from benchmarks.peers.classical import FILTERS, Filter, filtered
-from benchmarks.scans import BenchmarkScan
+from benchmarks.scans import BenchmarkScan, centre
 from benchmarks.store import Store
 
 from med_stylesr.metrics.fidelity import CONVENTIONS, psnr_db
@@ -15,15 +15,6 @@ from med_stylesr.metrics.fidelity import CONVENTIONS, psnr_db
 CONVENTION: Final = "redcnn"
 EDGE: Final = 224
 """Rows and columns of the middle of a slice that filters are tuned on, to save time."""
-
-
-def centre(scan: BenchmarkScan, edge: int) -> BenchmarkScan:
-    """The middle of every slice."""
-    top, left = ((n - edge) // 2 for n in scan.normal.shape[1:])
-    window = np.s_[:, top : top + edge, left : left + edge]
-    return BenchmarkScan(
-        scan.name, scan.normal[window], scan.noise[window], scan.noise_dose, scan.spacing_mm, scan.wanted
-    )
 
 
 def score(family: Filter, parameter: float, scans: Sequence[BenchmarkScan], dose: float) -> float:
@@ -53,7 +44,7 @@ def tune(
         store: keeps the scores.
         families: filters by name.
     """
-    small = [centre(scan, min(EDGE, *scan.normal.shape[1:])) for scan in tuning]
+    small = [centre(scan, EDGE) for scan in tuning]
     names = " ".join(scan.name for scan in tuning)
     best = {}
     for name, family in families.items():
