@@ -19,6 +19,10 @@ SHARED_ANATOMY: Final = 0.005
 """Share of a blur's change that neighbouring slices must explain; below it they lie too far apart to judge by."""
 ODDITY_SMOOTHING_MM: Final = 2.0
 """Standard deviation of the Gaussian that averages noise out of the change, so that structure in it stands out."""
+NOISE_REACH_MM: Final = 8.0
+"""Standard deviation of the Gaussian over which the noise around a place is taken."""
+LEAST_NOISE: Final = 0.5
+"""Smallest noise that counts, over the body's median."""
 
 
 def residual_structure_index(
@@ -113,9 +117,11 @@ def _explained_by_anatomy(
 def oddity_map(
     before: NDArray[Any], after: NDArray[Any], spacing_mm: tuple[float, float, float], body: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Where the change is more than noise: the smoothed change in units of its own robust spread over the body.
+    """Where the change is more than noise: the smoothed change over what the noise around it would leave of it.
 
-    Removed noise averages out under a Gaussian and gives values of about −3 … 3; removed or added structure does not.
+    The noise around is the root mean square of what the smoothing takes away, over a Gaussian of `NOISE_REACH_MM`: it
+    follows streaks and shoulders, where more noise is removed. The smoothed change over it is scaled to a robust
+    spread of 1 over the body. Removed noise gives values of about −4 … 4; removed or added structure does not.
 
     Args:
         before: HU, shape (slices, rows, columns).
@@ -126,16 +132,30 @@ def oddity_map(
     Returns:
         Signed z values, float32, same shape: positive where signal was added.
     """
-    sigma = (0.0, *(ODDITY_SMOOTHING_MM / mm for mm in spacing_mm[1:]))
-    change = ndimage.gaussian_filter(after.astype(np.float32) - before, sigma, mode="nearest")
-    values = change[body]
-    if values.size == 0:
+    change = after.astype(np.float32) - before
+    smooth = _in_plane(change, ODDITY_SMOOTHING_MM, spacing_mm)
+    inside = body.astype(np.float32)
+    power = _in_plane((change - smooth) ** 2 * inside, NOISE_REACH_MM, spacing_mm)
+    noise = np.sqrt(power / np.maximum(_in_plane(inside, NOISE_REACH_MM, spacing_mm), 1e-3))
+    if not body.any() or np.median(noise[body]) == 0:
         return np.zeros(before.shape, dtype=np.float32)
+    # Where next to nothing was changed, next to nothing would stand out.
+    ratio = smooth / np.maximum(noise, LEAST_NOISE * np.median(noise[body]))
+    values = ratio[body]
     centre = np.median(values)
     spread = 1.4826 * float(np.median(np.abs(values - centre)))
     if spread == 0:
         return np.zeros(before.shape, dtype=np.float32)
-    return np.where(body, (change - centre) / spread, 0).astype(np.float32)
+    return np.where(body, (ratio - centre) / spread, 0).astype(np.float32)
+
+
+def _in_plane(
+    image: NDArray[np.float32], sigma_mm: float, spacing_mm: tuple[float, float, float]
+) -> NDArray[np.float32]:
+    smooth: NDArray[np.float32] = ndimage.gaussian_filter(
+        image, (0.0, *(sigma_mm / mm for mm in spacing_mm[1:])), mode="nearest"
+    )
+    return smooth
 
 
 @dataclass(frozen=True)
@@ -248,7 +268,6 @@ def data_consistency(
     again = degrade(pred)
     if again.shape != measured.shape:
         raise ValueError(f"degraded result has shape {again.shape}, the input {measured.shape}")
-    sigma = (0.0, *(ODDITY_SMOOTHING_MM / mm for mm in spacing_mm[1:]))
-    smooth = ndimage.gaussian_filter(again.astype(np.float32) - measured, sigma, mode="nearest")
+    smooth = _in_plane(again.astype(np.float32) - measured, ODDITY_SMOOTHING_MM, spacing_mm)
     rms = float(np.sqrt((smooth[body].astype(np.float64) ** 2).mean())) if body.any() else float("nan")
     return oddity_map(measured, again, spacing_mm, body), rms
