@@ -11,7 +11,17 @@ import typer
 from med_stylesr.cli.transfers import require_packages
 from med_stylesr.errors import UsageError
 
-_TAKEN = ("resume", "overwrite", "format", "report", "as_json", "stop_with_stdin", "dry_run", "watch")
+_TAKEN = (
+    "resume",
+    "retry_quarantined",
+    "overwrite",
+    "format",
+    "report",
+    "as_json",
+    "stop_with_stdin",
+    "dry_run",
+    "watch",
+)
 """Parameters of `enhance` that the server decides on."""
 
 

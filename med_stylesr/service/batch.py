@@ -35,6 +35,7 @@ def run_batch(
     resume: bool,
     events: Events,
     retry_quarantined: bool = False,
+    cluster: str | None = None,
 ) -> Manifest:
     """Enhance everything in `source` into `dest`.
 
@@ -46,6 +47,7 @@ def run_batch(
         resume: skip what an earlier run with the same settings has done.
         events: told what happens.
         retry_quarantined: with `resume`, try again what an earlier run gave up because it killed its worker.
+        cluster: Ray cluster whose workers do it, see `cluster.RayWorkers`, or None for this machine.
 
     Returns:
         The manifest, every entry done, failed or skipped.
@@ -65,7 +67,7 @@ def run_batch(
     created = _moment()
     privacy = Privacy(settings.deidentify, load_or_create_key(settings.key_file) if settings.deidentify else None)
     _refuse_mixture(dest, read_earlier(dest), privacy, settings)
-    with workplace(settings, jobs) as place:
+    with workplace(settings, jobs, cluster) as place:
         place.offer.check(settings.options)
         events({"event": "scan", "source": str(source)})
         with find_inputs(source) as inputs:

@@ -26,7 +26,15 @@ from med_stylesr.service.serve_settings import ServeSettings
 FOLDER: Final = "derived"
 ENHANCE: Final = (sys.executable, "-m", "med_stylesr", "enhance")
 """The program that enhances; SOURCE, DEST and options follow."""
-_FIXED: Final = ("--resume", "--overwrite", "--format", "dicom", "--no-report", "--stop-with-stdin")
+_FIXED: Final = (
+    "--resume",
+    "--retry-quarantined",
+    "--overwrite",
+    "--format",
+    "dicom",
+    "--no-report",
+    "--stop-with-stdin",
+)
 """Go on where a killed one stopped, replace what it left unrecorded, end when this process ends."""
 _GRACE_S: Final = 30.0
 

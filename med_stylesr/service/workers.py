@@ -61,12 +61,16 @@ def load_enhancer(settings: EnhanceSettings) -> Enhancer:
     return Enhancer(settings.bundle, settings.device, settings.runtime, settings.precision)
 
 
-def workplace(settings: EnhanceSettings, jobs: int) -> Workplace:
-    """Worker processes, or this process where none are asked for.
+def workplace(settings: EnhanceSettings, jobs: int, cluster: str | None) -> Workplace:
+    """Workers of a cluster, worker processes, or this process where none are asked for.
 
     Raises:
-        UsageError: if the bundle or the device cannot be used.
+        UsageError: if the cluster, the bundle or the device cannot be used.
     """
+    if cluster is not None:
+        from med_stylesr.service.cluster import RayWorkers
+
+        return RayWorkers(settings, jobs, cluster)
     return OwnProcess(settings) if jobs == 1 and settings.limits is None else WorkerProcesses(settings, jobs)
 
 
@@ -88,7 +92,7 @@ class OwnProcess(AbstractContextManager["OwnProcess"]):
 
         bench = Bench(dest, self._settings, self._enhancer, privacy)
         for job in todo:
-            events(_begun(job, len(todo)))
+            events(begun(job, len(todo)))
             yield attempt(job, bench, lambda done, total, job=job: events(_progress(job, done, total)))  # type: ignore[misc]
 
 
@@ -127,9 +131,9 @@ class WorkerProcesses(AbstractContextManager["WorkerProcesses"]):
         self._crew.buried = buried
         results = self._crew.spread(
             todo,
-            began=lambda job: events(_begun(job, len(todo))),
+            began=lambda job: events(begun(job, len(todo))),
             heard=lambda job, told: events(_progress(job, *told)),
-            allowed=lambda job: _seconds_allowed(job, self._settings),
+            allowed=lambda job: seconds_allowed(job, self._settings),
         )
         with closing(results):
             for job, result in results:
@@ -145,7 +149,8 @@ def _memory_limit(settings: EnhanceSettings, jobs: int) -> int | None:
     return None if free is None else int(free * _FREE_SHARE / jobs)
 
 
-def _seconds_allowed(job: Job, settings: EnhanceSettings) -> float | None:
+def seconds_allowed(job: Job, settings: EnhanceSettings) -> float | None:
+    """How long a job may take, or None for as long as it likes."""
     if settings.limits is None or settings.limits.minutes == 0:
         return None
     if settings.limits.minutes is not None:
@@ -212,7 +217,8 @@ def _given_up(job: Job, privacy: Privacy, lost: Lost) -> Finished:
     return failed(job, privacy, reason, reason, quarantined=True)
 
 
-def _begun(job: Job, total: int) -> Mapping[str, Any]:
+def begun(job: Job, total: int) -> Mapping[str, Any]:
+    """The event of a job that a worker has taken."""
     return {"event": "series", "source": job.shown, "number": job.number, "total": total}
 
 
@@ -220,4 +226,14 @@ def _progress(job: Job, done: int, total: int) -> Mapping[str, Any]:
     return {"event": "progress", "source": job.shown, "number": job.number, "done": done, "total": total}
 
 
-__all__ = ["Events", "Finished", "Job", "Workplace", "attempt", "load_enhancer", "workplace"]
+__all__ = [
+    "Events",
+    "Finished",
+    "Job",
+    "Workplace",
+    "attempt",
+    "begun",
+    "load_enhancer",
+    "seconds_allowed",
+    "workplace",
+]
