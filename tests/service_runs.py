@@ -9,9 +9,26 @@ from typing import Any, Final
 
 import jsonschema
 
+from med_stylesr.inference.request import EnhanceOptions, StrengthRequest
+from med_stylesr.service.settings import EnhanceSettings
+
 REFERENCE: Final = Path(__file__).resolve().parents[1] / "docs" / "reference"
 MANIFEST: Final = jsonschema.Draft202012Validator(json.loads((REFERENCE / "manifest.schema.json").read_text()))
 EVENT: Final = jsonschema.Draft202012Validator(json.loads((REFERENCE / "json-events.schema.json").read_text()))
+
+SETTINGS = EnhanceSettings(
+    options=EnhanceOptions(request=StrengthRequest(strength=0.0)),
+    spacing_mm=None,
+    bundle="ldct_stylesr_2d",
+    device="cpu",
+    format="auto",
+    deidentify=None,
+    key_file=None,
+    overwrite=False,
+    report=False,
+    threads=1,
+)
+"""Strength 0 at the scan's own scale: no network runs, so that what is tested is all there is."""
 
 
 class Run:

@@ -156,6 +156,10 @@ def enhance(
             help="Let --jobs workers of a Ray cluster do it; SOURCE and DEST are on a file system they share.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be done and what time and disk it takes; write nothing."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Progress as JSON lines on standard output.")] = False,
     stop_with_stdin: Annotated[
         bool,
@@ -174,6 +178,8 @@ def enhance(
     Half of the correction: med-stylesr enhance chest.nii.gz out/ --strength 0.5
 
     Careful, with a map of what is uncertain: med-stylesr enhance scans/ out/ --safe --uncertainty
+
+    What would it take: med-stylesr enhance scans/ out/ --dry-run
 
     Go on after Ctrl-C, or do what failed or is new: med-stylesr enhance scans/ out/ --resume
 
@@ -215,6 +221,11 @@ def enhance(
             runtime=runtime.value,
             precision=precision.value,
         )
+        if dry_run:
+            from med_stylesr.service.rehearsal import rehearse
+
+            manifest = rehearse(source, dest, settings, jobs=jobs, resume=resume, events=events)
+            sys.exit(exit_status(manifest))
         manifest = run_batch(
             source,
             dest,

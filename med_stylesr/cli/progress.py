@@ -8,10 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from med_stylesr.errors import one_line
 
+_MANY: Final = 20
 Events = Callable[[Mapping[str, Any]], None]
 
 
@@ -27,11 +28,54 @@ def reporter(as_json: bool) -> Iterator[Events]:
             stream.reconfigure(errors="backslashreplace")
     if as_json:
         yield _json_lines
-    elif sys.stdout.isatty():
+        return
+    tally = _Tally()
+    if sys.stdout.isatty():
         with _bars() as events:
-            yield events
+            yield tally.after(events)
     else:
-        yield _plain_lines
+        yield tally.after(_plain_lines)
+    tally.show()
+
+
+class _Tally:
+    """Counts what became of everything, for the table at the end."""
+
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys(("done", "failed", "skipped"), 0)
+        self._failed: list[str] = []
+        self._slices, self._begun, self._ended = 0, time.monotonic(), False
+
+    def after(self, events: Events) -> Events:
+        """A receiver that passes everything on and counts."""
+
+        def count(event: Mapping[str, Any]) -> None:
+            events(event)
+            kind = event["event"]
+            failed = kind == "failed" or (kind == "skip" and event["problem"])
+            status = "failed" if failed else {"done": "done", "skip": "skipped"}.get(kind)
+            if status:
+                self._counts[status] += 1
+            if failed:
+                self._failed.append(one_line(f"{event['source']}: {event['reason']}"))
+            if kind == "done":
+                self._slices += event["facts"]["shape"][0]
+            self._ended = self._ended or kind == "end"
+
+        return count
+
+    def show(self) -> None:
+        """Print the table, unless the run did not come to its end."""
+        if not self._ended:
+            return
+        counts = self._counts
+        print(f"{'done':>9} {counts['done']:>6}   {self._slices} slices in {_time(time.monotonic() - self._begun)}")
+        print(f"{'failed':>9} {counts['failed']:>6}")
+        print(f"{'skipped':>9} {counts['skipped']:>6}", flush=True)
+        if sum(counts.values()) > _MANY:
+            # Long runs have scrolled their problems away.
+            for line in self._failed[:_MANY]:
+                print(f"          {line}", flush=True)
 
 
 def _json_lines(event: Mapping[str, Any]) -> None:
@@ -59,11 +103,34 @@ def _line(event: Mapping[str, Any]) -> str:
         text = f"{number}done in {event['seconds']:.1f} s{_facts(event['facts'])}"
     elif kind == "skip" and not event["problem"]:
         text = f"skipped {event['source']}: {event['reason']}"
+    elif kind == "plan":
+        text = f"[{event['number']}/{event['total']}] would do {event['source']}{_cost(event)}"
+    elif kind == "estimate":
+        text = f"{event['total']} to do{_cost(event)} of {_bytes(event['free_bytes'])} free; nothing was written"
     elif kind == "end":
         text = f"record: {event['manifest']}"
     else:
         text = ""
     return one_line(text)
+
+
+def _cost(event: Mapping[str, Any]) -> str:
+    return f": about {_time(event['seconds'])} and {_bytes(event['bytes'])}"
+
+
+def _time(seconds: float) -> str:
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
 
 
 def _facts(facts: Mapping[str, Any]) -> str:
@@ -108,7 +175,7 @@ def _bars() -> Iterator[Events]:
                 progress.update(slices, visible=True, total=event["total"], completed=event["done"])
             elif kind in ("done", "failed"):
                 progress.advance(whole)
-            if kind in ("series", "done", "skip", "scan", "end"):
+            if kind in ("series", "done", "skip", "scan", "plan", "estimate", "end"):
                 text = _line(event)
                 if text:
                     progress.console.print(text, markup=False, highlight=False)

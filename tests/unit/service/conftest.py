@@ -8,28 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_runs import Run
+from service_runs import SETTINGS, Run
 
 from med_stylesr.inference.bundle import BUNDLE_2D
-from med_stylesr.inference.enhancer import EnhanceOptions, Enhancer
+from med_stylesr.inference.enhancer import Enhancer
 from med_stylesr.inference.strength import StrengthRequest
 from med_stylesr.service import batch
-from med_stylesr.service.settings import EnhanceSettings
-
-SETTINGS = EnhanceSettings(
-    options=EnhanceOptions(request=StrengthRequest(strength=0.0)),
-    spacing_mm=None,
-    bundle=BUNDLE_2D,
-    device="cpu",
-    format="auto",
-    deidentify=None,
-    key_file=None,
-    overwrite=False,
-    report=False,
-    threads=1,
-)
-"""Strength 0 at the scan's own scale: no network runs, so that what is tested is all there is."""
-
 
 Enhance = Callable[..., Run]
 
