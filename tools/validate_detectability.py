@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from med_stylesr.inference.bundle import BUNDLE_2D, load_bundle
-from med_stylesr.inference.runtime import TorchRuntime
+from med_stylesr.inference.bundle import BUNDLE_2D
+from med_stylesr.inference.enhancer import Enhancer
+from med_stylesr.inference.runtime import Runtime
 from med_stylesr.inference.slices import ArraySlices, InPlane
 from med_stylesr.inference.strength import SMOOTH
 from med_stylesr.metrics.detectability import ObserverResult, Task
@@ -53,8 +53,8 @@ def main() -> None:
     parser.add_argument("--blur-mm", type=float, default=0.6, help="standard deviation of the scan's own blur")
     arguments = parser.parse_args()
     scan = read_single(arguments.scan)
-    bundle = load_bundle(arguments.bundle, torch.device("cpu"))
-    runtime = TorchRuntime(bundle.network)
+    enhancer = Enhancer(arguments.bundle)
+    bundle, runtime = enhancer.bundle(2), enhancer.runtime(2)
     processes: dict[str, Process] = {INPUT: lambda hu: hu}
     for style, strengths in ((arguments.style, STRENGTHS), (SMOOTH, (1.0,))):
         terms = Terms(runtime, style)
@@ -85,7 +85,7 @@ def main() -> None:
 class Terms:
     """Base and correction of a style for the last few scans, so that strengths cost one run of the network."""
 
-    def __init__(self, runtime: TorchRuntime, style: str) -> None:
+    def __init__(self, runtime: Runtime, style: str) -> None:
         self._runtime, self._code = runtime, runtime.style_code(style, style, 0.0)
         self._last: tuple[int, NDArray[np.float32], NDArray[np.float32]] | None = None
 

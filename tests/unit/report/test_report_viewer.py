@@ -34,6 +34,13 @@ const shown = () => find("viewer").dataset.shown;
   send("mode", "curtain", "change"); await wait(); out.hidden = find("canvas-after").parentElement.hidden;
   send("mode", "side", "change"); await wait(); out.status = find("status").textContent;
   out.difference = mean("canvas-difference");
+  const tiles = () => [...document.querySelectorAll("#montage button")];
+  const tile = (i) => { const c = tiles()[i].firstChild, d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+    return d.reduce((a, b) => a + b, 0) / d.length; };
+  out.tiles = tiles().length;
+  tiles()[2].click(); await wait(); out.tile = shown(); out.current = tiles()[2].getAttribute("aria-current");
+  await wait(); out.montageLung = tile(2);
+  document.querySelector("button[data-window=bone]").click(); await wait(); await wait(); out.montageBone = tile(2);
   const result = document.createElement("pre");
   result.id = "probe"; result.textContent = JSON.stringify(out);
   document.body.append(result);
@@ -54,6 +61,8 @@ def test_slider_windows_keyboard_and_modes_act(chest, tmp_path, browse):
     assert out["hidden"] is True
     assert "Slice 12 of 12" in out["status"]
     assert out["difference"] > 200
+    assert (out["tiles"], out["tile"], out["current"]) == (12, "3", "true")
+    assert out["montageLung"] > out["montageBone"] + 20
 
 
 @pytest.mark.slow
