@@ -121,6 +121,20 @@ def test_the_slider_blends_the_result_without_another_run_and_the_measurements_f
     np.testing.assert_array_equal(voxels(result), voxels(source) + round(REMOVED * 0.8))
 
 
+def test_where_blending_would_not_be_true_the_slider_asks_for_another_run(panel: Any, source: Any, until: Any) -> None:
+    panel.ui.resolutionCombo.currentIndex = 1
+    panel.ui.factorSlices.value = 2
+    click(panel.ui.applyButton)
+    until(lambda: not panel.enhance_panel.running)
+    result = panel.enhance_panel.enhancement.node
+    before = voxels(result).copy()
+    assert before.shape == (10, 64, 80)
+    panel.ui.strengthSlider.value = 0.5
+    assert "press Apply" in panel.ui.statusLabel.text
+    assert not panel.enhance_panel.enhancement.live.busy
+    np.testing.assert_array_equal(voxels(result), before)
+
+
 def test_a_solved_strength_moves_the_slider_there(panel: Any, source: Any, until: Any) -> None:
     from MedStyleSRLib.parameters import DOSE
 

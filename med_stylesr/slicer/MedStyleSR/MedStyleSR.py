@@ -34,7 +34,7 @@ class MedStyleSR(ScriptedLoadableModule):
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = "MedStyleSR"
-        parent.categories = ["Filtering.Denoising", "Filtering"]
+        parent.categories = ["Filtering.Denoising"]
         parent.dependencies = []
         parent.contributors = ["The med-stylesr contributors"]
         parent.helpText = _(
@@ -81,7 +81,7 @@ class MedStyleSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Stop what runs: the module is unloaded or Slicer ends."""
         self.batch_panel.stop()
         self.settings_panel.stop()
-        self.enhance_panel.stop()
+        self.enhance_panel.stop(wait_s=2.0)
         self._leave_scene()
         self.removeObservers()
 

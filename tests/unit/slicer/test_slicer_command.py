@@ -19,7 +19,9 @@ def parsed(arguments: list[str]) -> dict[str, Any]:
 
 
 def test_a_volume_is_run_at_full_strength_watched_and_without_a_report() -> None:
-    options = parsed(EnhanceRequest(strength=0.3, scale=(2, 1, 1), bundle="/b").for_volume("a.nrrd", "out"))
+    options = parsed(
+        EnhanceRequest(strength=0.3, scale=(2, 1, 1), bundle="/b").for_volume("a.nrrd", "out", blends=True)
+    )
     assert options["strength"] == "1"
     assert options["scale"] == (2, 1, 1)
     assert options["bundle"] == "/b"
@@ -28,8 +30,18 @@ def test_a_volume_is_run_at_full_strength_watched_and_without_a_report() -> None
     assert not options["report"]
 
 
+def test_with_factors_between_and_within_slices_the_engine_itself_runs_at_the_strength_asked_for() -> None:
+    thick = (2.0, 0.7, 0.7)
+    for request in (EnhanceRequest(strength=0.3, scale=(2, 2, 2)), EnhanceRequest(0.3, spacing=(1.0, 0.35, 0.35))):
+        assert request.factors(thick) == (2, 2, 2)
+        assert not request.blends(thick)
+        assert parsed(request.for_volume("a", "b", blends=False))["strength"] == "0.3"
+    for request in (EnhanceRequest(), EnhanceRequest(scale=(2, 1, 1)), EnhanceRequest(spacing=(2.0, 0.35, 0.35))):
+        assert request.blends(thick)
+
+
 def test_a_dose_or_a_noise_level_leaves_the_strength_to_the_engine() -> None:
-    assert parsed(EnhanceRequest(dose=0.25).for_volume("a", "b"))["strength"] == "auto"
+    assert parsed(EnhanceRequest(dose=0.25).for_volume("a", "b", blends=True))["strength"] == "auto"
     options = parsed(EnhanceRequest(target_noise=12, spacing=(1.0, 0.5, 0.5)).for_folder("a", "b", True, False, 2))
     assert (options["strength"], options["target_noise"], options["spacing"]) == ("auto", 12, (1.0, 0.5, 0.5))
     assert (options["resume"], options["overwrite"], options["jobs"]) == (True, False, 2)

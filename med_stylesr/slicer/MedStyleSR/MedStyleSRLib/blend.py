@@ -1,7 +1,7 @@
 """Any strength from one run: base + share · (result − base), some slices at a time.
 
 The engine's result is its base plus the strength times a correction that does not depend on the strength, so blending
-gives what another run would have given (but for factors between and within slices at once, where it is close).
+gives what another run would have given; but for factors between and within slices at once (`EnhanceRequest.blends`).
 """
 
 import numpy as np

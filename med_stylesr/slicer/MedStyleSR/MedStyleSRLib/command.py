@@ -74,9 +74,29 @@ class EnhanceRequest:
             options += ["--scale", *(str(factor) for factor in self.scale)]
         return options
 
-    def for_volume(self, source, dest):
-        """Arguments for one volume file: full strength, since any other is blended from it."""
-        fixed = [] if self.solved else ["--strength", "1"]
+    def factors(self, spacing_mm):
+        """Super-resolution factors for a scan: as given, or those the engine takes for a target spacing.
+
+        Args:
+            spacing_mm: of the scan (slices, rows, columns).
+        """
+        if self.spacing is None:
+            return self.scale
+        return tuple(max(1, round(have / want)) for have, want in zip(spacing_mm, self.spacing))
+
+    def blends(self, spacing_mm):
+        """Whether any strength can be blended from one run.
+
+        With factors between and within slices at once it cannot: the second stage refines what the first has made at
+        one strength.
+        """
+        between, *within = self.factors(spacing_mm)
+        return between == 1 or max(within) == 1
+
+    def for_volume(self, source, dest, blends):
+        """Arguments for one volume file: at full strength where any other can be blended from it."""
+        strength = 1 if blends else self.strength
+        fixed = [] if self.solved else ["--strength", f"{strength:g}"]
         return ["enhance", str(source), str(dest), *self.arguments(), *fixed, "--no-report", *_WATCHED]
 
     def for_folder(self, source, dest, resume, overwrite, jobs):

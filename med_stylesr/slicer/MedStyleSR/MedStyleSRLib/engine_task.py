@@ -33,6 +33,7 @@ class Result:
 
     Attributes:
         blend: from the input to the result, on the grid of the result.
+        blends: whether it holds for other strengths than `strength`.
         strength: that is shown: as asked for, or as the engine has solved it.
         shown: HU at that strength, as they go into the scene.
         affine: of that grid, (column, row, slice, 1) to LPS mm.
@@ -44,6 +45,7 @@ class Result:
     """
 
     blend: Blend
+    blends: bool
     strength: float
     shown: Optional[np.ndarray]
     affine: np.ndarray
@@ -77,6 +79,7 @@ class EngineTask:
     def __init__(self, program, request, voxels, affine, outer, wanted):
         self._program, self._request = program, request
         self._voxels, self._affine, self._outer, self._wanted = voxels, affine, outer, wanted
+        self._blends = request.blends(np.linalg.norm(affine[:3, :3], axis=0)[::-1])
         self._log = queue.Queue()
         self._process = None
         self._cancelled = threading.Event()
@@ -170,7 +173,7 @@ class EngineTask:
 
     def _process_volume(self, program, source, dest, folder):
         """Run the engine; returns its `done` event."""
-        arguments = [*program.arguments, *self._request.for_volume(source, dest)]
+        arguments = [*program.arguments, *self._request.for_volume(source, dest, self._blends)]
         with self._lock:
             self._go_on()
             try:
@@ -216,10 +219,10 @@ class EngineTask:
         blend = Blend(base, full if at > 0 else base, at or 1.0, np.int16 if integral else np.float32)
         affine = finer_affine(cropped_affine(self._affine, self._wanted), factors)
         variance = correction_variance(blend.base, blend.full, factors)
-        strength = at if self._request.solved else self._request.strength
+        strength = at if self._request.solved or not self._blends else self._request.strength
         self._go_on()
         shown = blend.slab(strength, 0, blend.shape[0])
-        return Result(blend, strength, shown, affine, factors, facts, list(done["warnings"]), variance)
+        return Result(blend, self._blends, strength, shown, affine, factors, facts, list(done["warnings"]), variance)
 
 
 def as_transferred(voxels, exact):

@@ -114,11 +114,15 @@ class EnhancePanel:
         self.ui.statusLabel.setText(text)
         self.ui.statusLabel.setStyleSheet(style)
 
-    def stop(self):
-        """Cancel what runs and forget what was made: the scene closes or the module goes."""
+    def stop(self, wait_s=0.0):
+        """Cancel what runs and forget what was made: the scene closes or the module goes.
+
+        Args:
+            wait_s: how long to wait for the engine's thread to clean up, which it does by itself while Slicer lives.
+        """
         if self.running:
             self.enhancement.cancel()
-            self.enhancement.wait(2.0)
+            self.enhancement.wait(wait_s)
         self._pump.stop()
         self.enhancement = None
         self._shown(None)
@@ -218,6 +222,9 @@ class EnhancePanel:
     def _strength_changed(self, value):
         live = self.enhancement.live if self.enhancement is not None else None
         if live is None or live.node is None or abs(value - live.strength) < 1e-6:
+            return
+        if not self.enhancement.result.blends:
+            self.tell(_("With finer slices and finer pixels at once, press Apply to see another strength."))
             return
         live.move_to(value, self.slice_in_view())
         self._pump.start()

@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+
 from .box import Box
 from .engine_task import CANCELLED, DONE, FAILED, RUNNING, EngineTask
 from .i18n import _
@@ -42,7 +44,7 @@ class Enhancement:
         voxels, affine = voxels_of(source), affine_of(source)
         if output is source:
             raise EngineProblem(_("output volume"), _("is the input"), _("choose another or a new one"))
-        between = request.scale[0] > 1 or (request.spacing is not None and request.spacing[0] < _step_mm(affine))
+        between = request.factors(np.linalg.norm(affine[:3, :3], axis=0)[::-1])[0] > 1
         outer = Box.whole(voxels.shape) if box == Box.whole(voxels.shape) else box.with_context(voxels.shape, between)
         if between and outer.shape[0] < 2:
             why = _("has one slice only, which has no neighbour to add slices towards")
@@ -129,10 +131,6 @@ class Enhancement:
         self.live = LiveBlend(self._scene, result.blend, node, result.strength)
         facts = {**result.facts, "warnings": result.warnings, "seconds": round(result.seconds, 1)}
         node.SetAttribute(FACTS_ATTRIBUTE, json.dumps(facts))
-
-
-def _step_mm(affine):
-    return float((affine[:3, 2] ** 2).sum() ** 0.5)
 
 
 __all__ = ["CANCELLED", "DONE", "FAILED", "PREVIEW_NAME", "RUNNING", "Enhancement"]
