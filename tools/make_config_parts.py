@@ -193,10 +193,6 @@ OTHERS: dict[str, tuple[str, dict[str, str]]] = {
             "weight_decay": "share of a weight taken away per step, times the learning rate",
         },
     ),
-    "torch.optim.lr_scheduler.CosineAnnealingLR": (
-        "Learning rate along half a cosine.",
-        {"optimizer": "whose rate", "T_max": "epochs until the end of the cosine", "eta_min": "the last rate"},
-    ),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from monai.engines import SupervisedTrainer
@@ -19,6 +19,22 @@ from med_stylesr.errors import UsageError
 from med_stylesr.losses.composite import CompositeLoss
 
 Prepared = tuple[Tensor, Tensor, tuple[Any, ...], dict[str, Any]]
+
+
+class Side(NamedTuple):
+    """What one adversary sees in an iteration.
+
+    Attributes:
+        adversary: who judges.
+        made: generated images (B, 1, …) in HU.
+        real: real ones of the same shape.
+        style: the style that the generator was given, see `StyleWeights`.
+    """
+
+    adversary: Adversary
+    made: Tensor
+    real: Tensor
+    style: Tensor | None
 
 
 def prepare_pair(
@@ -119,24 +135,42 @@ class PairedGanTrainer(SupervisedTrainer):
         batch = self.prepare_batch(batchdata, self.state.device, self.non_blocking, **self.to_kwargs)
         # As in the parent class: two entries, or four with the network's further arguments.
         image, label, args, kwargs = batch if len(batch) == 4 else (*batch, (), {})
-        style, iteration = kwargs.get("style"), self.state.iteration
-        active = [adversary for adversary in self.adversaries if adversary.active(iteration)]
+        style = kwargs.get("style")
         real = batchdata["real"].to(label) if "real" in batchdata else label
-        self.state.output = {Keys.IMAGE: image, Keys.LABEL: label}
         self.network.train()
-        with self.autocast():
-            pred = self.inferer(image, self.network, *args, **kwargs)
-        pred = pred.float()
-        self.state.output[Keys.PRED] = pred.detach()
-        self.fire_event(IterationEvents.FORWARD_COMPLETED)
-        terms: dict[str, Tensor] = {}
-        for adversary in active:
-            terms.update(adversary.learn(pred, real, style, iteration, self.autocast()))
-            require_finite(terms, self.state)
+        pred = self._generate(image, *args, **kwargs)
+        self._show(image, label, pred)
+        sides = self._active([Side(adversary, pred, real, style) for adversary in self.adversaries])
+        terms = self._discriminate(sides)
         total, parts = fidelity(self.loss_function, pred, label, style)
         terms.update({name: value.detach().mean() for name, value in parts.items()})
-        for adversary in active:
-            weighted, plain = adversary.judge(pred, real, style, iteration, self.autocast())
+        return self._finish(total, sides, terms)
+
+    def _generate(self, image: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        with self.autocast():
+            pred = self.inferer(image, self.network, *args, **kwargs)
+        return pred.float()
+
+    def _show(self, image: Tensor, label: Tensor, pred: Tensor) -> None:
+        """Put the images into the state, where handlers expect them after the forward pass."""
+        self.state.output = {Keys.IMAGE: image, Keys.LABEL: label, Keys.PRED: pred.detach()}
+        self.fire_event(IterationEvents.FORWARD_COMPLETED)
+
+    def _active(self, sides: Sequence[Side]) -> list[Side]:
+        return [side for side in sides if side.adversary.active(self.state.iteration)]
+
+    def _discriminate(self, sides: Sequence[Side]) -> dict[str, Tensor]:
+        """Update the discriminators; return their terms."""
+        terms: dict[str, Tensor] = {}
+        for adversary, made, real, style in sides:
+            terms.update(adversary.learn(made, real, style, self.state.iteration, self.autocast()))
+            require_finite(terms, self.state)
+        return terms
+
+    def _finish(self, total: Tensor, sides: Sequence[Side], terms: dict[str, Tensor]) -> dict[str, Any]:
+        """Update the generator with its losses (B,) and those that the adversaries add; log; return the output."""
+        for adversary, made, real, style in sides:
+            weighted, plain = adversary.judge(made, real, style, self.state.iteration, self.autocast())
             terms[f"g_{adversary.name}"] = plain.detach().mean()
             total = total + weighted
         terms["gradient"] = self._descend(total.mean(), terms)

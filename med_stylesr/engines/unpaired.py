@@ -7,13 +7,9 @@ from typing import Any
 
 import torch
 from monai.engines import SupervisedTrainer
-from monai.engines.utils import IterationEvents
-from monai.utils.enums import CommonKeys as Keys
-from torch import Tensor
 
 from med_stylesr.engines.adversary import Adversary
-from med_stylesr.engines.guard import require_finite
-from med_stylesr.engines.paired import PairedGanTrainer
+from med_stylesr.engines.paired import PairedGanTrainer, Side
 from med_stylesr.errors import UsageError
 
 
@@ -64,38 +60,19 @@ class UnpairedGanTrainer(PairedGanTrainer):
 
     def _iteration(self, engine: SupervisedTrainer, batchdata: dict[str, Any]) -> dict[str, Any]:
         low, normal, *_ = self.prepare_batch(batchdata, self.state.device, self.non_blocking, **self.to_kwargs)
-        iteration = self.state.iteration
         to_normal = torch.full((len(low),), self.target_style, device=low.device)
         to_low = torch.full((len(low),), self.source_style, device=low.device)
         self.network.train()
-        made_normal, made_low = self._generate(low, to_normal), self._generate(normal, to_low)
-        self.state.output = {Keys.IMAGE: low, Keys.LABEL: normal, Keys.PRED: made_normal.detach()}
-        self.fire_event(IterationEvents.FORWARD_COMPLETED)
-
-        terms: dict[str, Tensor] = {}
-        sides = [(a, made_normal, normal, to_normal) for a in self.adversaries]
-        sides += [(a, made_low, low, to_low) for a in self.source_adversaries]
-        sides = [side for side in sides if side[0].active(iteration)]
-        for adversary, made, real, style in sides:
-            terms.update(adversary.learn(made, real, style, iteration, self.autocast()))
-        require_finite(terms, self.state)
-
-        cycle = self.loss_function(self._generate(made_normal, to_low), low)
-        cycle = cycle + self.loss_function(self._generate(made_low, to_normal), normal)
-        identity = self.loss_function(self._generate(normal, to_normal), normal)
-        identity = identity + self.loss_function(self._generate(low, to_low), low)
+        made_normal, made_low = self._generate(low, style=to_normal), self._generate(normal, style=to_low)
+        self._show(low, normal, made_normal)
+        sides = self._active(
+            [Side(adversary, made_normal, normal, to_normal) for adversary in self.adversaries]
+            + [Side(adversary, made_low, low, to_low) for adversary in self.source_adversaries]
+        )
+        terms = self._discriminate(sides)
+        cycle = self.loss_function(self._generate(made_normal, style=to_low), low)
+        cycle = cycle + self.loss_function(self._generate(made_low, style=to_normal), normal)
+        identity = self.loss_function(self._generate(normal, style=to_normal), normal)
+        identity = identity + self.loss_function(self._generate(low, style=to_low), low)
         terms.update(cycle=cycle.detach().mean(), identity=identity.detach().mean())
-        total = self.cycle_weight * cycle + self.identity_weight * identity
-        for adversary, made, real, style in sides:
-            weighted, plain = adversary.judge(made, real, style, iteration, self.autocast())
-            terms[f"g_{adversary.name}"] = plain.detach().mean()
-            total = total + weighted
-        terms["gradient"] = self._descend(total.mean(), terms)
-        self.state.terms = terms
-        self.fire_event(IterationEvents.MODEL_COMPLETED)
-        return self.state.output
-
-    def _generate(self, image: Tensor, style: Tensor) -> Tensor:
-        with self.autocast():
-            pred = self.inferer(image, self.network, style=style)
-        return pred.float()
+        return self._finish(self.cycle_weight * cycle + self.identity_weight * identity, sides, terms)

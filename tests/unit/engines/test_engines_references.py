@@ -21,7 +21,7 @@ def test_a_reference_is_another_image_of_the_same_style() -> None:
 
 
 def test_a_share_of_the_batches_is_shown_references_and_the_others_names() -> None:
-    image, label, _, extra = PrepareWithReferences(1.0)(BATCH, "cpu")
+    _, label, _, extra = PrepareWithReferences(1.0)(BATCH, "cpu")
     assert extra["scale"] == [2, 2]
     assert torch.equal(extra["style"], label[[2, 1, 3, 0]])
     assert torch.equal(PrepareWithReferences(0.0)(BATCH, "cpu")[3]["style"], BATCH["style"])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from scipy.special import exp1
 
 from med_stylesr.errors import UsageError
 from med_stylesr.losses.edge import EdgePreservingLoss
@@ -91,6 +94,30 @@ def test_noise_is_told_from_edges_however_much_air_is_in_the_patch(share: float)
     window = loss.windows[0]
     guide = window(loss.blur(image + 20 * torch.randn_like(image)))
     assert loss.edge_weight(guide, window.half_width)[..., 8:-8, air + 8 : -8].mean() < 0.2
+
+
+@pytest.mark.parametrize("factor", [2.0, 3.0, 5.0])
+def test_weight_of_pure_noise_is_the_mean_over_a_rayleigh_variable(factor: float) -> None:
+    torch.manual_seed(4)
+    loss = make(noise_factor=factor, floor_hu=0.001)
+    window = loss.windows[0]
+    guide = window(loss.blur(40 + 2 * torch.randn(1, 1, 256, 256)))
+    z = factor**2 / 2
+    expected = 1 - z * math.exp(z) * float(exp1(z))
+    assert loss.edge_weight(guide, window.half_width).mean().item() == pytest.approx(expected, rel=0.03)
+
+
+def test_direction_moves_a_flat_prediction_which_size_alone_does_not() -> None:
+    target = step_image()
+    pulls = []
+    for weight in (0.0, 1.0):
+        flat = torch.full_like(target, -20.0).requires_grad_(True)
+        make(direction_weight=weight)(flat, target).sum().backward()
+        assert flat.grad is not None
+        # Towards the target: down on the dark side of the edge, up on the bright one.
+        pulls.append((flat.grad[..., 22:24].sum() - flat.grad[..., 24:26].sum()).item())
+    assert abs(pulls[0]) < 1e-6
+    assert pulls[1] > 1e-3
 
 
 def test_an_axis_counts_the_same_on_every_scale_of_a_volume_with_thick_slices() -> None:
