@@ -1,0 +1,61 @@
+r"""Make a smaller bundle of a trained one by taking away whole blocks; it is to be fine-tuned after that.
+
+    python tools/prune_bundle.py ldct_stylesr_2d bundles/ldct_stylesr_2d_fast --scan SCAN --num-blocks 1 1 1
+    med-stylesr train bundles/ldct_stylesr_2d_fast --overlay bundles/ldct_stylesr_2d_fast/configs/finetune.json \
+        --data SCANS --run-dir runs/fast
+
+SCAN is a low-dose DICOM series or volume; which blocks matter is measured on some of its slices. The new bundle is the
+old one with other `num_blocks` in its configs and what is left of the weights; its pages still tell of the old.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import torch
+
+from med_stylesr.inference.bundle import load_bundle
+from med_stylesr.io.dicom_read import read_volume
+from med_stylesr.io.source import find_inputs
+from med_stylesr.io.volume_file import read_volume_file
+from med_stylesr.networks.pruning import block_importance, prune
+
+SLICES = 4
+
+
+def main() -> None:
+    """Measure, prune, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--scan", type=Path, required=True)
+    parser.add_argument("--num-blocks", type=int, nargs="+", required=True)
+    arguments = parser.parse_args()
+    loaded = load_bundle(arguments.bundle, torch.device("cpu"))
+    if loaded.network.spatial_dims != 2:
+        parser.error("only 2D bundles are pruned by this tool")
+    with find_inputs(arguments.scan) as inputs:
+        volume = read_volume(inputs.series[0]) if inputs.series else read_volume_file(inputs.volumes[0].path)
+    reach = loaded.network.centre
+    step = max(1, (len(volume.hu) - 2 * reach) // SLICES)
+    middle = range(reach, len(volume.hu) - reach, step)
+    images = [torch.from_numpy(volume.hu[k - reach : k + reach + 1]).float()[None] for k in middle]
+    importance = block_importance(loaded.network, images, loaded.network.scales[0])
+    for name, change in importance.items():
+        print(f"{name:<28}{change:8.3f} HU")
+    pruned = prune(loaded.network, importance, arguments.num_blocks)
+    shutil.copytree(loaded.path, arguments.out, ignore=shutil.ignore_patterns("runs", "*.pt"))
+    for path in (arguments.out / "configs").glob("*.json"):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if "num_blocks" in config:
+            config["num_blocks"] = arguments.num_blocks
+            path.write_text(json.dumps(config, indent=4) + "\n", encoding="utf-8")
+    (arguments.out / "models").mkdir(exist_ok=True)
+    torch.save(pruned.state_dict(), arguments.out / "models" / "model.pt")
+
+
+if __name__ == "__main__":
+    main()
