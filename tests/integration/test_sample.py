@@ -55,3 +55,17 @@ def test_shipped_weights_come_closer_to_normal_dose_and_keep_hu() -> None:
     shifts = tissue_shift(few.hu, result.hu, few.spacing_mm, reference=normal.hu[6:10])
     assert all(abs(s.shift_hu) < 1 for s in shifts.values()), shifts
     assert enhancement.plan.noise_after_hu == pytest.approx(0.5 * (enhancement.plan.noise_before_hu or 0), rel=0.2)
+
+
+@pytest.mark.slow
+def test_safe_keeps_hu_and_lies_between_input_and_result() -> None:
+    low, normal = volume("quarter_dose"), volume("normal_dose")
+    few = low.with_hu(low.hu[7:9].copy())
+    enhancer, request = Enhancer(device="cpu"), StrengthRequest(strength=1.0)
+    plain, _ = enhancer.enhance(few, EnhanceOptions(request=request))
+    safe, done = enhancer.enhance(few, EnhanceOptions(request=request, safe=True))
+    shifts = tissue_shift(few.hu, safe.hu, few.spacing_mm, reference=normal.hu[7:9])
+    assert all(abs(s.shift_hu) < 1 for s in shifts.values()), shifts
+    between = np.sort([few.hu, plain.hu], axis=0)
+    assert ((safe.hu >= between[0]) & (safe.hu <= between[1])).all()
+    assert 0 < done.facts()["uncertainty"]["safe"]["given_back"] < 0.2
