@@ -156,6 +156,14 @@ def enhance(
             help="Let --jobs workers of a Ray cluster do it; SOURCE and DEST are on a file system they share.",
         ),
     ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Stay, and do whatever arrives in the folder SOURCE, until Ctrl-C."),
+    ] = False,
+    quiet_seconds: Annotated[
+        float,
+        typer.Option(min=0.5, metavar="S", help="With --watch: begin a scan when its files are so old."),
+    ] = 30.0,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Say what would be done and what time and disk it takes; write nothing."),
@@ -181,6 +189,8 @@ def enhance(
 
     What would it take: med-stylesr enhance scans/ out/ --dry-run
 
+    Whatever a scanner puts there: med-stylesr enhance inbox/ out/ --watch
+
     Go on after Ctrl-C, or do what failed or is new: med-stylesr enhance scans/ out/ --resume
 
     Exit status: 0 all done, 1 something failed and the rest was done, 2 wrong usage or nothing usable in SOURCE.
@@ -197,7 +207,7 @@ def enhance(
     check_scale(scale, spacing)
     asked = StrengthRequest(*request)
     asked.check()
-    check_places(source, dest, resume=resume, overwrite=overwrite, deidentify=deidentify, key_file=key_file)
+    check_places(source, dest, resume=resume or watch, overwrite=overwrite, deidentify=deidentify, key_file=key_file)
 
     from med_stylesr.cli.progress import reporter
 
@@ -226,6 +236,14 @@ def enhance(
 
             manifest = rehearse(source, dest, settings, jobs=jobs, resume=resume, events=events)
             sys.exit(exit_status(manifest))
+        if watch:
+            from med_stylesr.service.watch import watch as watch_folder
+
+            sys.exit(
+                watch_folder(
+                    source, dest, settings, jobs=jobs, cluster=cluster, quiet_seconds=quiet_seconds, events=events
+                )
+            )
         manifest = run_batch(
             source,
             dest,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, closing, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,7 @@ from med_stylesr.service.plan import Events, plan, put_skipped
 from med_stylesr.service.preflight import check_places
 from med_stylesr.service.privacy import Privacy
 from med_stylesr.service.settings import EnhanceSettings
-from med_stylesr.service.workers import workplace
+from med_stylesr.service.workers import Workplace, workplace
 
 EPOCH_VARIABLE: Final = "SOURCE_DATE_EPOCH"
 """Seconds since 1970 that stand for now in what is written (reproducible-builds.org): equal runs give equal bytes."""
@@ -64,31 +65,77 @@ def run_batch(
         deidentify=settings.deidentify,
         key_file=settings.key_file,
     )
-    created = _moment()
-    privacy = Privacy(settings.deidentify, load_or_create_key(settings.key_file) if settings.deidentify else None)
-    _refuse_mixture(dest, read_earlier(dest), privacy, settings)
+    privacy = privacy_of(settings)
+    refuse_mixture(dest, privacy, settings)
+    asked = Asked(source, dest, settings, jobs, resume, retry_quarantined)
     with workplace(settings, jobs, cluster) as place:
         place.offer.check(settings.options)
-        events({"event": "scan", "source": str(source)})
-        with find_inputs(source) as inputs:
-            _require_some_fit(inputs, settings, place.offer)
-            privacy.harvest(inputs.series)
-            with sole_use(dest):
-                earlier = take_over(dest)
-                told = {} if privacy.on else {"source": str(source)}
-                manifest = Manifest(dest, "enhance", {**told, "jobs": jobs, **settings.record()}, earlier.done)
-                manifest.adopt(earlier.records)
-                put_skipped(inputs, privacy, manifest, events)
-                known = earlier if resume else Earlier()
-                if retry_quarantined:
-                    known = Earlier(known.arguments, known.done, begun=known.begun)
-                weights = place.offer.weights_sha256
-                todo = plan(inputs, settings, privacy, weights, created, known, manifest, events)
-                manifest.save()
-                events({"event": "start", "total": len(todo)})
-                _work_off(place.do(todo, dest, privacy, events), manifest, events)
+        return work_through(asked, place, privacy, events, lambda: sole_use(dest))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The arguments of `run_batch` by their names there."""
+
+    source: Path
+    dest: Path
+    settings: EnhanceSettings
+    jobs: int
+    resume: bool
+    retry_quarantined: bool
+
+
+def work_through(
+    asked: Asked,
+    place: Workplace,
+    privacy: Privacy,
+    events: Events,
+    guard: Callable[[], AbstractContextManager[None]],
+    ready: Callable[[Path], bool] = lambda path: True,
+) -> Manifest:
+    """Do once what a run does, in a place that is ready for work.
+
+    Args:
+        asked: what to do.
+        place: where.
+        privacy: what may be told of the sources.
+        events: told what happens.
+        guard: keeps other runs out of DEST meanwhile.
+        ready: whether a file may be used; scans with one that may not are left for the next time.
+
+    Raises:
+        UsageError: if nothing in the source can be used.
+        InputError: if the manifest cannot be written.
+    """
+    source, dest, settings = asked.source, asked.dest, asked.settings
+    created = _moment()
+    events({"event": "scan", "source": str(source)})
+    with find_inputs(source) as inputs:
+        inputs.series = [one for one in inputs.series if all(ready(file.path) for file in one.files)]
+        inputs.volumes = [one for one in inputs.volumes if ready(one.path)]
+        _require_some_fit(inputs, settings, place.offer)
+        privacy.harvest(inputs.series)
+        with guard():
+            earlier = take_over(dest)
+            told = {} if privacy.on else {"source": str(source)}
+            manifest = Manifest(dest, "enhance", {**told, "jobs": asked.jobs, **settings.record()}, earlier.done)
+            manifest.adopt(earlier.records)
+            put_skipped(inputs, privacy, manifest, events)
+            known = earlier if asked.resume else Earlier()
+            if asked.retry_quarantined:
+                known = replace(known, quarantined=())
+            weights = place.offer.weights_sha256
+            todo = plan(inputs, settings, privacy, weights, created, known, manifest, events)
+            manifest.save()
+            events({"event": "start", "total": len(todo)})
+            _work_off(place.do(todo, dest, privacy, events), manifest, events)
     events({"event": "end", "manifest": str(dest / "manifest.json")})
     return manifest
+
+
+def privacy_of(settings: EnhanceSettings) -> Privacy:
+    """What may be told of the sources of a run."""
+    return Privacy(settings.deidentify, load_or_create_key(settings.key_file) if settings.deidentify else None)
 
 
 def _moment() -> str:
@@ -101,7 +148,13 @@ def _moment() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def _refuse_mixture(dest: Path, earlier: Earlier, privacy: Privacy, settings: EnhanceSettings) -> None:
+def refuse_mixture(dest: Path, privacy: Privacy, settings: EnhanceSettings) -> None:
+    """Keep results with identifiers and those without them, or of two profiles, apart.
+
+    Raises:
+        UsageError: if DEST holds others.
+    """
+    earlier = read_earlier(dest)
     if privacy.on and earlier.done and earlier.arguments.get("deidentify") != settings.deidentify:
         raise UsageError(str(dest), "holds results that were not de-identified in this way", "choose another DEST")
 
@@ -112,7 +165,7 @@ def _require_some_fit(inputs: Inputs, settings: EnhanceSettings, offer: Offer) -
     Raises:
         UsageError: with the reason of the last one.
     """
-    if settings.spacing_mm is None or inputs.volumes:
+    if settings.spacing_mm is None or inputs.volumes or not inputs.series:
         return
     for series in inputs.series:
         try:
@@ -143,4 +196,4 @@ def exit_status(manifest: Manifest) -> int:
     return int(any(entry.status == FAILED for entry in manifest.entries))
 
 
-__all__ = ["Events", "exit_status", "run_batch"]
+__all__ = ["Asked", "Events", "exit_status", "privacy_of", "refuse_mixture", "run_batch", "work_through"]

@@ -202,7 +202,8 @@ def _accept(dest: Path, privacy: Privacy) -> None:
 
     if _enhancer is None or _settings is None:
         raise RuntimeError("worker was not started")
-    join_use(dest)
+    if _bench is None or _bench.dest != dest:
+        join_use(dest)
     _bench = Bench(dest, _settings, _enhancer, privacy)
 
 
