@@ -7,7 +7,7 @@ OUT    ?= demo_out
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test docs lint types contracts unit test-pacs test-slicer benchmark benchmark-data benchmark-peers \
-	benchmark-quick clean
+	benchmark-quick benchmark-speed clean
 
 help:
 	@echo "make demo   install, enhance the sample scan, print where to look"
@@ -75,6 +75,10 @@ benchmark-peers: benchmark-data
 
 benchmark-quick: $(VENV)/.test
 	$(BENCH).quick
+
+# Runtimes, peers and start, in ratios within one run; some minutes.
+benchmark-speed: $(VENV)/.test
+	$(BENCH).speed docs/validation/speed.md
 
 PACS_PROGRAMS := /usr/sbin/Orthanc /usr/share/orthanc/plugins/libOrthancDicomWeb.so \
 	/usr/share/orthanc/plugins/libOrthancGdcm.so /usr/bin/storescu /usr/bin/openssl

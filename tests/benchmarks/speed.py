@@ -9,6 +9,7 @@ that way. Seconds do not hold from machine to machine, ratios do.
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import platform
 import statistics
@@ -103,7 +104,7 @@ def calls(bundle: LoadedBundle, runtimes: list[Runtime], image: torch.Tensor) ->
             runtime.residuals(bounded, code, [1, 1])
         )
     for name, peer in (("RED-CNN", RedCNN()), ("WGAN-VGG", WganVggGenerator())):
-        found[name] = lambda peer=peer.eval(): peer(one)
+        found[name] = lambda peer=peer: peer(one)
     return found
 
 
@@ -163,7 +164,7 @@ def peer_rows(bundle: LoadedBundle, seconds: dict[str, float]) -> Rows:
     fastest = min(value for name, value in seconds.items() if name.endswith(" x1"))
     dense = 64 * 64 * 9 * 256 * 256 / 1e9
     rows = [["network", "GMAC", "time, ours = 1", "share of its precision's peak"]]
-    ours = giga_macs(bundle.network, 3)
+    ours = giga_macs(copy.deepcopy(bundle.network).requires_grad_(False), 3)
     for precision in ("float32", "bfloat16"):
         peak = dense / seconds[f"peak {precision}"]
         runs = {n: v for n, v in seconds.items() if n.endswith("convolutions") and precision in n}
@@ -171,7 +172,7 @@ def peer_rows(bundle: LoadedBundle, seconds: dict[str, float]) -> Rows:
         whole = seconds[best.replace("convolutions", "x1")] / fastest
         rows.append([f"ours, {best}", f"{ours:.1f}", f"{whole:.2f} (whole)", f"{ours / runs[best] / peak:.0%}"])
     for name, peer in (("RED-CNN", RedCNN()), ("WGAN-VGG", WganVggGenerator())):
-        macs, peak = giga_macs(peer, 1), dense / seconds["peak float32"]
+        macs, peak = giga_macs(peer.requires_grad_(False), 1), dense / seconds["peak float32"]
         rows.append([name, f"{macs:.1f}", f"{seconds[name] / fastest:.1f}", f"{macs / seconds[name] / peak:.0%}"])
     return rows
 
