@@ -84,13 +84,18 @@ class HealthServer:
             def log_message(self, format: str, *args: object) -> None:
                 """Being asked is no event."""
 
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                """Whoever hangs up before the answer is no event either."""
+
         try:
-            self._server = ThreadingHTTPServer((_LOOPBACK, port), Handler)
+            self._server = Server((_LOOPBACK, port), Handler)
         except OSError as error:
             raise UsageError(
                 f"--http-port {port}", f"cannot be listened on ({error.strerror})", "choose another"
             ) from error
-        self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import threading
 import time
 from collections import Counter
@@ -92,11 +91,6 @@ class StoreScp:
         self._server: ThreadedAssociationServer | None = None
 
     def _application_entity(self) -> AE:
-        # What pynetdicom and pydicom log may quote the images.
-        for name in ("pynetdicom", "pydicom"):
-            logger = logging.getLogger(name)
-            logger.addHandler(logging.NullHandler())
-            logger.propagate = False
         settings = self._settings
         ae = AE(ae_title=settings.aet)
         ae.require_called_aet = True
@@ -133,6 +127,10 @@ class StoreScp:
             raise UsageError(f"{settings.host}:{settings.port}", why, "choose another --port or --host") from error
         if self._server is None:
             raise RuntimeError("no server was started")
+        # In place of a traceback on standard error.
+        vars(self._server)["handle_error"] = lambda request, address: self._journal.tell(
+            "connection failed", "warning", address=address[0]
+        )
         return int(self._server.server_address[1])
 
     def stop(self) -> None:

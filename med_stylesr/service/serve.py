@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sqlite3
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,23 @@ from med_stylesr.service.studies import ENHANCE, Enhancing
 _TICK_S: Final = 0.25
 _ENDING_S: Final = 60.0
 _HOUSEKEEPING_S: Final = 60.0
+
+
+@contextmanager
+def _nothing_said_but_by(journal: Journal) -> Iterator[None]:
+    """Keep warnings, log lines and tracebacks of libraries off standard error: they quote headers."""
+    for name in ("pynetdicom", "pydicom", "dicomweb_client", "urllib3"):
+        logger = logging.getLogger(name)
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False
+    before = threading.excepthook
+    threading.excepthook = lambda failure: journal.tell("thread failed", "error", error=failure.exc_type.__name__)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        threading.excepthook = before
 
 
 class Server:
@@ -54,13 +72,12 @@ class Server:
         program: Sequence[str] = ENHANCE,
     ) -> None:
         self._settings, self._stop, self._parts = settings, threading.Event(), ExitStack()
-        # What pydicom warns of quotes headers.
-        warnings.simplefilter("ignore")
         with ExitStack() as building:
             building.enter_context(sole_use(state))
             state.chmod(0o700)
             self._state = state
             self._journal = journal or Journal(load_secret(state / "log.key"), sys.stderr)
+            building.enter_context(_nothing_said_but_by(self._journal))
             self.queue = Queue(state)
             building.callback(self.queue.close)
             self._incoming = Incoming(state, self.queue, settings.min_free_bytes)

@@ -135,6 +135,8 @@ def _toml(content: str, file: Path) -> dict[str, Any]:
 
 def _typed(name: str, hint: Any, value: Any) -> Any:
     """A value in the type of its setting; numbers may be whole, lists may be one value."""
+    if value is None and type(None) in typing.get_args(hint):
+        return None
     if typing.get_origin(hint) is tuple:
         parts = [value] if isinstance(value, str) else value
         if isinstance(parts, (list, tuple)) and all(isinstance(p, (str, int, float)) for p in parts):

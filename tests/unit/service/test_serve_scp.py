@@ -196,6 +196,25 @@ def test_neither_log_nor_health_tells_whose_images_came(server: Running) -> None
         assert secret not in told
 
 
+def test_what_libraries_say_of_images_reaches_no_output(
+    server: Running, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object) -> None:
+        raise KeyError(SECRET_NAME)
+
+    send(server.port, images(slices=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(incoming.Incoming, "take", broken)
+        assert send(server.port, images("other", 1)) != [0]
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        connection.settimeout(10)
+        connection.recv(100)
+    output = capfd.readouterr()
+    assert output.out + output.err == ""
+    assert SECRET_NAME not in server.log.getvalue()
+
+
 def test_a_study_is_not_complete_while_its_sender_holds_the_line(tmp_path: Path) -> None:
     with running(tmp_path / "state", replace(SETTINGS, quiet_s=0.0), ["/bin/false"]) as server:
         ae = AE(ae_title="CT1")

@@ -41,6 +41,7 @@ def test_a_file_says_what_the_command_line_says_and_gives_way_to_it(tmp_path: Pa
 @pytest.mark.parametrize(
     ("content", "told"),
     [
+        ("port: null", "cannot be None"),
         ("speed: 3", "speed is no setting"),
         ("port: many", "cannot be 'many'"),
         ("port: true", "cannot be True"),
@@ -88,6 +89,12 @@ def test_beyond_this_machine_a_server_listens_only_for_named_peers_or_when_told_
     assert load_settings(None, {**TO, "host": "0.0.0.0", "peer": ("CT1@10.0.0.0/8",)}).peers
     assert load_settings(None, {**TO, "host": "0.0.0.0", "peer": ("any",)}).peers == ()
     assert ServeSettings().host == "127.0.0.1"
+
+
+def test_a_file_may_say_that_no_port_for_health_is_opened(tmp_path: Path) -> None:
+    file = tmp_path / "serve.yaml"
+    file.write_text("http_port: null")
+    assert load_settings(file, TO).http_port is None
 
 
 def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:
