@@ -117,6 +117,9 @@ def enhance(
     transfer_syntax: Annotated[
         TransferSyntax, typer.Option(help="How DICOM results are encoded; every choice is lossless.")
     ] = TransferSyntax.uncompressed,
+    dicomdir: Annotated[
+        bool, typer.Option("--dicomdir", help="Also copy all DICOM results to DEST/medium with a DICOMDIR.")
+    ] = False,
     deidentify: Annotated[
         str | None,
         typer.Option(metavar="PROFILE", help="De-identify what is written: a profile's name (basic) or file."),
@@ -228,6 +231,7 @@ def enhance(
             threads=max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0,
             limits=Limits(memory_limit, time_limit) if isolate else None,
             transfer_syntax=transfer_syntax.value,
+            dicomdir=dicomdir,
             runtime=runtime.value,
             precision=precision.value,
         )

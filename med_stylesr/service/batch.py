@@ -13,6 +13,7 @@ from typing import Final
 from med_stylesr.deid.keys import load_or_create_key
 from med_stylesr.errors import InputError, MedStyleError, UsageError
 from med_stylesr.inference.request import Offer
+from med_stylesr.io.medium import write_medium
 from med_stylesr.io.source import Inputs, find_inputs
 from med_stylesr.service.attempts import Finished
 from med_stylesr.service.lock import sole_use
@@ -23,6 +24,8 @@ from med_stylesr.service.privacy import Privacy
 from med_stylesr.service.settings import EnhanceSettings
 from med_stylesr.service.workers import Workplace, workplace
 
+MEDIUM: Final = "medium"
+"""Folder in DEST of the copies that a DICOMDIR lists."""
 EPOCH_VARIABLE: Final = "SOURCE_DATE_EPOCH"
 """Seconds since 1970 that stand for now in what is written (reproducible-builds.org): equal runs give equal bytes."""
 
@@ -129,6 +132,8 @@ def work_through(
             manifest.save()
             events({"event": "start", "total": len(todo)})
             _work_off(place.do(todo, dest, privacy, events), manifest, events)
+            if settings.dicomdir:
+                write_medium([dest / folder for folder in manifest.series_folders()], dest / MEDIUM)
     events({"event": "end", "manifest": str(dest / "manifest.json")})
     return manifest
 

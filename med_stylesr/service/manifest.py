@@ -155,6 +155,12 @@ class Manifest:
         self._saved = time.monotonic()
         self._save_seconds = self._saved - started
 
+    def series_folders(self) -> list[str]:
+        """Folders of all DICOM results, relative to DEST."""
+        done = [entry for entry in (*self.entries, *self._kept) if entry.status == DONE and entry.kind == "dicom"]
+        places = [place for entry in done for place in entry.outputs]
+        return [place for place in places if (self._path.parent / place).is_dir()]
+
     def adopt(self, records: Sequence[Path]) -> None:
         """Remove these records with the next save: their entries are among the kept ones."""
         self._unsaved.extend(records)

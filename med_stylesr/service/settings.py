@@ -46,6 +46,7 @@ class EnhanceSettings:
         runtime: what runs the networks; see `inference.choice.choose_runtime`.
         precision: of their convolutions; see there.
         transfer_syntax: how DICOM results are encoded, one of `io.dicom_write.TRANSFER_SYNTAXES`.
+        dicomdir: whether a medium of all derived series is written beside them, see `io.medium`.
     """
 
     options: EnhanceOptions
@@ -62,6 +63,7 @@ class EnhanceSettings:
     runtime: str = "auto"
     precision: str = "auto"
     transfer_syntax: str = "uncompressed"
+    dicomdir: bool = False
 
     def record(self) -> dict[str, Any]:
         """JSON-able record for the manifest; the key file's path is not part of it."""
