@@ -32,6 +32,8 @@ def test_wheel_holds_bundles_weights_profiles_and_sample(unpacked: Path) -> None
         weights = package / "bundles" / name / "models" / "model.pt"
         assert 10_000 < weights.stat().st_size < 25e6
         assert (package / "bundles" / name / "configs" / "metadata.json").is_file()
+    assert 100_000 < (package / "networks" / "ct_encoder.pt").stat().st_size < 2e6
+    assert (package / "networks" / "ct_encoder.json").is_file()
     assert (package / "configs" / "deid" / "basic.yaml").is_file()
     assert len(list((package / "sample" / "quarter_dose").glob("*.dcm"))) >= 16
 
