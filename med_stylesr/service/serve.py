@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+from med_stylesr.errors import UsageError
 from med_stylesr.service.delivery import Courier
 from med_stylesr.service.health import HealthServer, Vitals
 from med_stylesr.service.incoming import Incoming
@@ -25,6 +26,8 @@ from med_stylesr.service.serve_settings import ServeSettings
 from med_stylesr.service.studies import ENHANCE, Enhancing
 
 _TICK_S: Final = 0.25
+_PATIENCE_S: Final = 5.0
+"""For an earlier server that is just ending."""
 _ENDING_S: Final = 60.0
 _HOUSEKEEPING_S: Final = 60.0
 
@@ -73,7 +76,11 @@ class Server:
     ) -> None:
         self._settings, self._stop, self._parts = settings, threading.Event(), ExitStack()
         with ExitStack() as building:
-            building.enter_context(sole_use(state))
+            try:
+                building.enter_context(sole_use(state, _PATIENCE_S))
+            except UsageError as error:
+                why = "another server works in it"
+                raise UsageError(str(state), why, "stop that one, or give this one its own folder") from error
             state.chmod(0o700)
             self._state = state
             self._journal = journal or Journal(load_secret(state / "log.key"), sys.stderr)

@@ -177,13 +177,12 @@ def test_the_folder_is_for_its_owner_alone_and_one_server_at_a_time(
     server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from med_stylesr.errors import UsageError
-    from med_stylesr.service import lock
-    from med_stylesr.service.serve import Server
+    from med_stylesr.service import serve
 
     assert server.state.stat().st_mode & 0o077 == 0
-    monkeypatch.setattr(lock.sole_use.__wrapped__, "__defaults__", (0.0,))  # type: ignore[attr-defined]
-    with pytest.raises(UsageError, match="another"):
-        Server(server.state, SETTINGS)
+    monkeypatch.setattr(serve, "_PATIENCE_S", 0.0)
+    with pytest.raises(UsageError, match="another server"):
+        serve.Server(server.state, SETTINGS)
 
 
 def test_neither_log_nor_health_tells_whose_images_came(server: Running) -> None:
