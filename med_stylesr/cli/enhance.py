@@ -171,6 +171,14 @@ def enhance(
         bool,
         typer.Option("--dry-run", help="Say what would be done and what time and disk it takes; write nothing."),
     ] = False,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream",
+            help="SOURCE is one NIfTI file with a time axis (cine, perfusion): frames in order, all with the strength "
+            "of the first; slices per second and flicker are told.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Progress as JSON lines on standard output.")] = False,
     stop_with_stdin: Annotated[
         bool,
@@ -235,6 +243,14 @@ def enhance(
             runtime=runtime.value,
             precision=precision.value,
         )
+        if stream:
+            from med_stylesr.service.stream import stream_file
+
+            facts = stream_file(source, dest, settings, lambda line: events({"event": "frame", "told": line}))
+            flicker = facts["flicker"]
+            before, after = flicker["frame_to_frame_before_hu"], flicker["frame_to_frame_after_hu"]
+            events({"event": "frame", "told": f"from frame to frame: {before} HU before, {after} HU after"})
+            sys.exit(0)
         if dry_run:
             from med_stylesr.service.rehearsal import rehearse
 

@@ -107,6 +107,8 @@ def _line(event: Mapping[str, Any]) -> str:
         text = f"[{event['number']}/{event['total']}] would do {event['source']}{_cost(event)}"
     elif kind == "estimate":
         text = f"{event['total']} to do{_cost(event)} of {_bytes(event['free_bytes'])} free; nothing was written"
+    elif kind == "frame":
+        text = event["told"]
     elif kind == "end":
         text = f"record: {event['manifest']}"
     else:
@@ -175,7 +177,7 @@ def _bars() -> Iterator[Events]:
                 progress.update(slices, visible=True, total=event["total"], completed=event["done"])
             elif kind in ("done", "failed"):
                 progress.advance(whole)
-            if kind in ("series", "done", "skip", "scan", "plan", "estimate", "end"):
+            if kind in ("series", "done", "skip", "scan", "plan", "estimate", "frame", "end"):
                 text = _line(event)
                 if text:
                     progress.console.print(text, markup=False, highlight=False)

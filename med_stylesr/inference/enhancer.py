@@ -201,13 +201,20 @@ class Enhancer:
             weights_sha256=tuple(bundle.weights_sha256 for bundle in bundles),
         )
 
-    def open(self, source: SliceSource, spacing_mm: tuple[float, float, float], options: EnhanceOptions) -> Enhancement:
+    def open(
+        self,
+        source: SliceSource,
+        spacing_mm: tuple[float, float, float],
+        options: EnhanceOptions,
+        plan: StrengthPlan | None = None,
+    ) -> Enhancement:
         """Plan the enhancement of a stream of slices; nothing but a few sample slices is computed yet.
 
         Args:
             source: the scan.
             spacing_mm: voxel spacing (slice, row, column).
             options: what to do.
+            plan: decided before, on another frame of the same scan; None decides on this one.
 
         Raises:
             UsageError: see `check`.
@@ -218,9 +225,9 @@ class Enhancer:
             raise InputError("one slice", "has no neighbour to add slices towards", "use --scale 1 Y X")
         in_plane = self.runtime(2)
         models = [self._ready(dims) for dims in ((2,) if options.scale[0] == 1 else (2, 3))]
-        if options.request.strength == 0 and options.scale == (1, 1, 1):
+        if plan is None and options.request.strength == 0 and options.scale == (1, 1, 1):
             plan = StrengthPlan(0.0, 0.0, None, None, options.request.dose_fraction, "given strength")
-        else:
+        elif plan is None:
             plan = plan_strength(source, in_plane, options.style, options.request, spacing_mm)
 
         def build(scan: SliceSource) -> SliceSource:
