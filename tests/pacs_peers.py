@@ -43,14 +43,14 @@ def send(port: int, datasets: Sequence[Dataset], aet: str = "CT1", called: str =
     """C-STORE everything in one association; the answers, -1 where none came."""
     ae = AE(ae_title=aet)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 10
-    ae.add_requested_context(CTImageStorage, how.pop("syntax", ExplicitVRLittleEndian))
+    ae.add_requested_context(how.pop("sop_class", CTImageStorage), how.pop("syntax", ExplicitVRLittleEndian))
     ae.add_requested_context(Verification)
     association = ae.associate("127.0.0.1", port, ae_title=called, **how)
     answers = []
     for dataset in datasets:
         try:
             answers.append(int(association.send_c_store(dataset).get("Status", -1)))
-        except RuntimeError:
+        except (RuntimeError, ValueError):
             answers.append(-1)
     if association.is_established:
         association.release()

@@ -95,7 +95,10 @@ class Enhancing:
 
     def _is_complete(self, study: Study, now: float) -> bool:
         # The clock may have been set back; then its last image is as far away as it seems to lie ahead.
-        return not self._is_sending(study.key) and abs(now - study.changed) >= self._settings.quiet_s
+        silence, settings = abs(now - study.changed), self._settings
+        # Idle associations are closed after the time limit: one that is still open then sends other studies.
+        busy_with_others = silence >= settings.quiet_s + settings.timeout_s
+        return silence >= settings.quiet_s and (busy_with_others or not self._is_sending(study.key))
 
     def _work_off(self, study: Study, stop: threading.Event) -> None:
         mark = self._journal.mark(study.uid)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pydicom
 import pytest
 from pacs_peers import SECRET_NAME, Running, images, running, send, wait_for
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
@@ -225,6 +225,28 @@ def test_a_study_is_not_complete_while_its_sender_holds_the_line(tmp_path: Path)
         assert not server.events("study complete")
         association.release()
         wait_for(lambda: server.events("study complete"))
+
+
+def test_a_line_that_is_held_for_other_things_does_not_hold_up_a_study(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, quiet_s=0.1, timeout_s=1.0)
+    with running(tmp_path / "state", settings, ["/bin/false"]) as server:
+        ae = AE(ae_title="CT1")
+        dataset = images(slices=1)[0]
+        ae.add_requested_context(dataset.SOPClassUID, ExplicitVRLittleEndian)
+        ae.add_requested_context(Verification)
+        association = ae.associate("127.0.0.1", server.port, ae_title="MEDSTYLESR")
+        assert association.send_c_store(dataset).Status == 0
+        wait_for(lambda: association.send_c_echo().Status == 0 and server.events("study complete"))
+        assert association.is_established
+        association.release()
+
+
+def test_other_kinds_of_images_are_taken_only_when_told_to(tmp_path: Path) -> None:
+    other = images(slices=1)
+    other[0].SOPClassUID = other[0].file_meta.MediaStorageSOPClassUID = MRImageStorage
+    for accept, answer in (("ct", -1), ("all", 0)):
+        with running(tmp_path / accept, replace(SETTINGS, accept=accept), [sys.executable]) as server:
+            assert send(server.port, other, sop_class=MRImageStorage) == [answer]
 
 
 def test_a_restarted_server_knows_everything_it_took_and_drops_what_it_never_acknowledged(tmp_path: Path) -> None:
