@@ -106,8 +106,8 @@ def _table(document: dict[str, Any]) -> None:
         cells = [_interval(comparison["summary"][each][figure]) for each in document["methods"]]
         table.add_row(f"{words} {'↑' if sign > 0 else '↓'}", *cells)
     for words, part, key in (
-        ("noise (HU)", "texture", "noise_sd_hu"),
-        ("normal-dose noise (HU)", "texture", "reference_noise_sd_hu"),
+        ("local SD in soft tissue (HU)", "texture", "noise_sd_hu"),
+        ("the same in normal dose (HU)", "texture", "reference_noise_sd_hu"),
         ("texture cosine", "texture", "cosine"),
     ):
         cells = [_mean([scan[part].get(key) for scan in scans.values()]) for scans in document["methods"].values()]

@@ -30,6 +30,9 @@ def nps_plot(profiles: Mapping[str, RadialProfile]) -> str:
     figure, axis = _axes("Spatial frequency (1/mm)", "Noise power (HU² mm²)")
     for (name, profile), (colour, line) in zip(profiles.items(), _STYLES, strict=False):
         axis.plot(profile.frequency_per_mm, profile.power, line, color=colour, label=name)
+    if any((profile.power > 0).any() for profile in profiles.values()):
+        # Anatomy at the lowest frequencies would hide the noise above them.
+        axis.set_yscale("log")
     return _finish(figure, axis)
 
 
