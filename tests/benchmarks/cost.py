@@ -23,7 +23,7 @@ EDGE: Final = 512
 
 def giga_macs(network: nn.Module, channels: int) -> float:
     """Multiply-accumulates of one slice in 10⁹: two floating point operations each. Nothing is computed for it."""
-    bare = copy.deepcopy(network).to("meta")
+    bare = copy.deepcopy(network).requires_grad_(False).to("meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         bare(torch.empty(1, channels, EDGE, EDGE, device="meta"))
     return counter.get_total_flops() / 2 / 1e9

@@ -171,7 +171,7 @@ def _texture_row(row: Method, n: Numbers) -> list[str]:
     cells.append(number(pooling.mean(pooling.radiomic_concordance(records)), 3))
     cells.append(number(pooling.structure(records), 3))
     if n.frechet:
-        cells.append(number(n.frechet[row.name], 3))
+        cells.append(number(n.frechet[row.name] / n.frechet["input"]))
     return [row.label, *cells]
 
 

@@ -40,7 +40,7 @@ def montage(path: Path, images: Mapping[str, NDArray[Any]], normal: str, window:
     centre, width = WINDOWS[window]
     figure, axes = _figure(len(images), 2, (1.75 * len(images), 3.9))
     for column, (name, image) in enumerate(images.items()):
-        top, left = ((n - edge) // 2 for n in image.shape)
+        top, left = (max(0, (n - edge) // 2) for n in image.shape)
         piece = np.s_[top : top + edge, left : left + edge]
         axes[0, column].imshow(image[piece], "gray", vmin=centre - width / 2, vmax=centre + width / 2)
         axes[0, column].set_title(name.replace("`", ""), fontsize=8)
@@ -125,6 +125,10 @@ def steepest(normal: Hu) -> tuple[int, int]:
 
     smooth = ndimage.gaussian_filter(normal.astype(np.float32), (0, 4, 4))
     jump = np.abs(np.diff(smooth, axis=0)).max(axis=0)
+    edge = min(jump.shape) // 5
+    inner = np.zeros(jump.shape, dtype=bool)
+    inner[edge:-edge, edge:-edge] = True
+    jump = np.where(inner, jump, 0)
     row, column = np.unravel_index(int(jump.argmax()), jump.shape)
     return int(row), int(column)
 
