@@ -37,6 +37,7 @@ class Comparison:
         reference: the normal-dose partner, if there is one.
         names: captions of before, after and reference.
         known: figures of the pair; measured when left out.
+        noise_told: whether the picture tells the noise of both; not where the second was not made from the first.
     """
 
     before: CTVolume
@@ -44,6 +45,7 @@ class Comparison:
     reference: CTVolume | None = None
     names: tuple[str, str, str] = ("low dose", "enhanced", "normal dose")
     known: PairMeasures | None = None
+    noise_told: bool = True
 
     @cached_property
     def measures(self) -> PairMeasures:
@@ -142,7 +144,9 @@ class Comparison:
         self, k: int, low: NDArray[np.float32], after: NDArray[np.float32], normal: NDArray[np.float32] | None
     ) -> str:
         m = self.measures
-        parts = [f"slice {k + 1}", f"noise {_hu(m.noise_before_hu)} → {_hu(m.noise_after_hu)}"]
+        parts = [f"slice {k + 1}"]
+        if self.noise_told:
+            parts.append(f"noise {_hu(m.noise_before_hu)} → {_hu(m.noise_after_hu)}")
         if m.worst_shift:
             parts.append(f"largest tissue shift {signed(m.worst_shift[1])} HU")
         if normal is not None and np.isfinite(normal).all() and np.isfinite(after).all():

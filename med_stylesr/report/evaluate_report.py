@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,6 +19,32 @@ from med_stylesr.report.methods import HEADLINES
 from med_stylesr.report.pages import render
 from med_stylesr.report.slides import slides
 from med_stylesr.volume import CTVolume
+
+WORDS: Final = {
+    "noise_sd_hu": "local SD in soft tissue (HU)",
+    "reference_noise_sd_hu": "local SD in soft tissue, normal dose (HU)",
+    "regions": "regions of the noise spectra",
+    "roi_noise_sd_hu": "SD in those regions (HU)",
+    "reference_roi_noise_sd_hu": "SD in those regions, normal dose (HU)",
+    "cosine": "cosine of the noise spectra, image and normal dose",
+    "pixels_per_reference_pixel": "pixels per pixel of normal dose",
+    "image_mean_per_mm": "mean frequency of the noise (1/mm)",
+    "image_peak_per_mm": "peak frequency of the noise (1/mm)",
+    "reference_mean_per_mm": "mean frequency of the noise, normal dose (1/mm)",
+    "reference_peak_per_mm": "peak frequency of the noise, normal dose (1/mm)",
+    "image_edge_width_through_plane_mm": "width of edges through plane (mm)",
+    "reference_edge_width_through_plane_mm": "width of edges through plane, normal dose (mm)",
+    "image_f50_per_mm": "f50 at the skin (1/mm)",
+    "image_f10_per_mm": "f10 at the skin (1/mm)",
+    "reference_f50_per_mm": "f50 at the skin, normal dose (1/mm)",
+    "reference_f10_per_mm": "f10 at the skin, normal dose (1/mm)",
+    "frc_boxes": "boxes of the scanning Fourier ring correlation",
+    "frc_flagged": "boxes that lose normal dose below 0.15 /mm",
+    "frc_median_cutoff_per_mm": "frequency up to which a box agrees, median (1/mm)",
+    "residual_structure": "structure in what was removed (R²)",
+    "structure_loss": "structure in what was removed, in blurs of one pixel",
+}
+"""Keys of metrics.json as a reader's words; docs/explanation/metrics.md explains each."""
 
 
 def write_evaluation_page(
@@ -38,7 +64,7 @@ def write_evaluation_page(
     scan, reference, image = shown
     names = ("normal dose", "enhanced")
     pair = AlignedPair(reference, image)
-    picture = Comparison(reference, image, names=(*names, ""))
+    picture = Comparison(reference, image, names=(*names, ""), noise_told=False)
     k = fullest_slice(reference.hu)
     page = render(
         "evaluate.html.j2",
@@ -48,6 +74,7 @@ def write_evaluation_page(
         headlines=HEADLINES,
         conventions=CONVENTIONS,
         document=document,
+        words=WORDS,
         plots=_plots(cases, scan),
         picture=bytes_uri(picture.png(k, ("lung", "soft tissue")), "image/png"),
         picture_caption=f"{scan}, slice {k + 1}: {names[0]}, {names[1]} and their difference",

@@ -51,7 +51,7 @@ def _read(file: Path) -> Mapping[str, Sequence[Any]]:
 
 
 def _roi(entry: Any, what: str) -> Roi:
-    values = [entry.get(key) for key in ("slice", "row", "column", "size")] if isinstance(entry, dict) else entry
+    values: Any = [entry.get(key) for key in ("slice", "row", "column", "size")] if isinstance(entry, dict) else entry
     try:
         number, row, column, size = (int(value) for value in values)
     except (TypeError, ValueError) as error:
