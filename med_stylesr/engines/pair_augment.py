@@ -39,6 +39,10 @@ class Variety:
         magnify: probability of smaller pixels.
         largest: largest magnification.
         halve: probability of pixels twice as large, by averaging. Magnified and halved exclude each other.
+        own: largest noise added to the scan's own, as a share of it; drawn evenly from 0. Without it a network learns
+            which scan it sees and so at which dose, and misjudges scans it does not know.
+        thicken: probability of thicker slices, by averaging; that makes quiet scans.
+        thickest_mm: largest thickness so made.
     """
 
     mix: float = 0.0
@@ -48,6 +52,9 @@ class Variety:
     magnify: float = 0.0
     largest: float = 1.7
     halve: float = 0.0
+    own: float = 0.0
+    thicken: float = 0.0
+    thickest_mm: float = 6.0
 
 
 def mixture(rng: np.random.Generator, draws: int, probability: float) -> NDArray[np.float64]:
@@ -56,6 +63,21 @@ def mixture(rng: np.random.Generator, draws: int, probability: float) -> NDArray
         weights = rng.standard_normal(draws)
         return np.asarray(weights / np.linalg.norm(weights))
     return np.eye(draws)[int(rng.integers(draws))]
+
+
+def another(rng: np.random.Generator, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights of a mixture that is independent of one with `weights`: orthogonal to them, squares sum to one."""
+    other = rng.standard_normal(len(weights))
+    other = other - (other @ weights) * weights
+    return np.asarray(other / np.linalg.norm(other))
+
+
+def random_thickness(rng: np.random.Generator, variety: Variety, spacing_mm: float) -> int:
+    """How many slices make one: 1, or more as long as they stay within `thickest_mm`."""
+    most = int(variety.thickest_mm // spacing_mm)
+    if rng.random() >= variety.thicken or most < 2:
+        return 1
+    return int(rng.integers(2, most + 1))
 
 
 def random_response(rng: np.random.Generator, variety: Variety) -> Response | None:

@@ -27,8 +27,10 @@ from med_stylesr.engines.pair_augment import (
     MARGIN,
     Response,
     Variety,
+    another,
     mixture,
     random_response,
+    random_thickness,
     random_zoom,
     refilter,
     source_size,
@@ -178,12 +180,13 @@ class PairBatches(Dataset[dict[str, Any]]):
         """Piece of the scan, and of noise scaled to the dose, both (slices, *size) and as fine as the label."""
         plan, (total, rows, columns) = self._plan, scan.hu.shape
         shares = mixture(rng, len(scan.doses), self._variety.mix)
+        thick = random_thickness(rng, self._variety, scan.spacing_mm[0]) if scale[0] == scale[-1] else 1
         if len(scale) == 2:
-            centre = int(rng.integers(total))
-            around = np.arange(centre - plan.slices // 2, centre + plan.slices // 2 + 1)
+            reach = plan.slices * thick
+            around = np.arange(reach) + int(rng.integers(total)) - reach // 2
         else:
-            depth = plan.slices * scale[0]
-            around = np.arange(depth) + int(rng.integers(max(total - depth, 0) + 1))
+            reach = plan.slices * scale[0]
+            around = np.arange(reach) + int(rng.integers(max(total - reach, 0) + 1))
         # Replicated at the ends, as at inference.
         around = around.clip(0, total - 1)
         for _ in range(_TRIES):
@@ -191,13 +194,21 @@ class PairBatches(Dataset[dict[str, Any]]):
             window = np.s_[top : top + size[0], left : left + size[1]]
             if float((scan.hu[around[len(around) // 2]][window] < _AIR_HU).mean()) < _AIR_SHARE:
                 break
-        clean = np.stack([scan.hu[k][window] for k in around]).astype(np.float32)
-        noise = np.zeros_like(clean)
-        for draw in np.flatnonzero(shares):
-            # Variance of inserted noise is proportional to 1/d - 1.
-            gain = math.sqrt((1 / dose - 1) / (1 / scan.doses[draw] - 1)) / STORED_PER_HU
-            noise += np.float32(shares[draw] * gain) * np.stack([scan.noise[draw, k][window] for k in around])
-        return clean.clip(HU_MIN, HU_MAX), noise
+
+        def mixed(weights: NDArray[np.float64], variance: float) -> NDArray[np.float32]:
+            """Mixture of the draws whose variance is `variance` times that of the scan's own noise."""
+            total_noise = np.zeros((len(around), *size), dtype=np.float32)
+            for draw in np.flatnonzero(weights):
+                # Variance of inserted noise is 1/d - 1 times that of the scan's own.
+                gain = weights[draw] * math.sqrt(variance / (1 / scan.doses[draw] - 1)) / STORED_PER_HU
+                total_noise += np.float32(gain) * np.stack([scan.noise[draw, k][window] for k in around])
+            return _averaged(total_noise, [thick, 1, 1])
+
+        clean = _averaged(np.stack([scan.hu[k][window] for k in around]).astype(np.float32), [thick, 1, 1])
+        more = rng.uniform(0, self._variety.own) if self._variety.own > 0 and len(scan.doses) > 1 else 0.0
+        if more > 0:
+            clean = clean + mixed(another(rng, shares), more**2)
+        return clean.clip(HU_MIN, HU_MAX), mixed(shares, (1 / dose - 1) * (1 + more**2))
 
 
 def _averaged(x: NDArray[np.float32], factors: Sequence[int]) -> NDArray[np.float32]:

@@ -8,8 +8,10 @@ import pytest
 from med_stylesr.engines.pair_augment import (
     MARGIN,
     Variety,
+    another,
     mixture,
     random_response,
+    random_thickness,
     random_zoom,
     refilter,
     source_size,
@@ -83,3 +85,22 @@ def test_zooms_cover_both_ways_with_their_probabilities() -> None:
     assert (drawn == 0.5).mean() == pytest.approx(0.2, abs=0.03)
     assert (drawn > 1).mean() == pytest.approx(0.3, abs=0.03)
     assert drawn.max() <= 1.7
+
+
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_another_mixture_is_independent_of_the_first(probability: float) -> None:
+    rng = np.random.default_rng(0)
+    draws = rng.normal(0, 1, (3, 100_000))
+    for _ in range(5):
+        weights = mixture(rng, 3, probability)
+        first, second = weights @ draws, another(rng, weights) @ draws
+        assert second.std() == pytest.approx(1, rel=0.02)
+        assert abs(np.corrcoef(first, second)[0, 1]) < 0.02
+
+
+def test_slices_are_made_thicker_within_the_limit_only() -> None:
+    rng = np.random.default_rng(0)
+    variety = Variety(thicken=1.0, thickest_mm=6.0)
+    assert {random_thickness(rng, variety, 1.5) for _ in range(200)} == {2, 3, 4}
+    assert random_thickness(rng, variety, 5.0) == 1
+    assert random_thickness(rng, Variety(), 1.0) == 1

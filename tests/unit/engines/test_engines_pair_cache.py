@@ -202,3 +202,19 @@ def test_skewed_doses_stay_in_range_and_are_lower(cache: Path) -> None:
         strength.append(float((batch["image"] - batch["label"]).abs().mean()))
         assert bool(torch.isfinite(batch["image"]).all())
     assert strength[1] > 1.3 * strength[0]
+
+
+def test_thicker_slices_are_quieter_and_own_noise_makes_scans_louder(cache: Path) -> None:
+    """Twice as thick: 1/√2 of the noise. As much noise again: √2."""
+    plan = {**PLAN, "batch_size": 48, "patch": 16, "scales": [[1, 1]], "slices": 1, "dose_range": (0.999, 1.0)}
+
+    def noise(variety: dict[str, float]) -> float:
+        label = PairBatches(cache, 1, 3, **plan, variety=variety)[0]["label"].numpy()
+        water = label[np.abs(label).max(axis=(1, 2, 3)) < 150]
+        assert len(water) > 6
+        return float(water.std())
+
+    plain = noise({"mix": 1.0})
+    assert noise({"mix": 1.0, "thicken": 1.0, "thickest_mm": 4.0}) == pytest.approx(plain / np.sqrt(2), rel=0.12)
+    many = noise({"mix": 1.0, "own": 1.0})
+    assert plain * 1.05 < many < plain * 1.4
