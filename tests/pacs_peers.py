@@ -119,7 +119,7 @@ def running(state: Path, settings: ServeSettings, program: Sequence[str]) -> Ite
             thread.join()
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 20.0) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 90.0) -> Any:
     """Wait until something is true, and return it."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -11,7 +11,7 @@ from typing import Final
 from med_stylesr.errors import MedStyleError
 from med_stylesr.service.destinations import Destination
 from med_stylesr.service.journal import Journal
-from med_stylesr.service.queue import PENDING, Queue
+from med_stylesr.service.queue import Queue
 from med_stylesr.service.queue_records import Delivery
 from med_stylesr.service.sending import send
 from med_stylesr.service.serve_settings import ServeSettings
@@ -45,15 +45,11 @@ class Courier:
 
     def deliver_one(self, stop: threading.Event) -> bool:
         """Try the delivery whose turn it is; returns whether there was one."""
-        now = time.time()
-        due = [d for d in self._pending() if is_due(d.next_try, now, self._settings)]
-        if not due:
+        delivery = self._queue.next_delivery(self._destination.name, *due_times(time.time(), self._settings))
+        if delivery is None:
             return False
-        self._try(due[0], stop)
+        self._try(delivery, stop)
         return True
-
-    def _pending(self) -> list[Delivery]:
-        return self._queue.deliveries(PENDING, destination=self._destination.name)
 
     def _try(self, delivery: Delivery, stop: threading.Event) -> None:
         facts = {"series": self._journal.mark(delivery.folder), "destination": self._destination.name}
@@ -104,6 +100,15 @@ def pause_after(attempts: int, limit: int, settings: ServeSettings) -> float | N
     return pause * random.uniform(1.0, 1.1)
 
 
+def due_times(now: float, settings: ServeSettings) -> tuple[float, float]:
+    """What was to be tried up to the first time is due, and what was to be tried after the second.
+
+    The second is further away than any pause: the clock was set back, which must not make anything wait for ever.
+    """
+    return now, now + 2 * settings.backoff_max_s
+
+
 def is_due(next_try: float, now: float, settings: ServeSettings) -> bool:
-    """Whether something may be tried now; a clock that was set back does not make it wait for ever."""
-    return next_try <= now or next_try > now + 2 * settings.backoff_max_s
+    """Whether something may be tried now."""
+    until, after = due_times(now, settings)
+    return next_try <= until or next_try > after

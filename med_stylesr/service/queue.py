@@ -32,10 +32,12 @@ CREATE TABLE IF NOT EXISTS instance (
   sop_uid TEXT PRIMARY KEY, study TEXT NOT NULL REFERENCES study (key), file TEXT NOT NULL, digest TEXT NOT NULL,
   bytes INTEGER NOT NULL, enhanceable INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS instance_study ON instance (study);
+CREATE INDEX IF NOT EXISTS study_state ON study (state, changed);
 CREATE TABLE IF NOT EXISTS delivery (
   id INTEGER PRIMARY KEY, study TEXT NOT NULL REFERENCES study (key), folder TEXT NOT NULL, destination TEXT NOT NULL,
   state TEXT NOT NULL, changed REAL NOT NULL, sent INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
   next_try REAL NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '', UNIQUE (folder, destination));
+CREATE INDEX IF NOT EXISTS delivery_turn ON delivery (destination, state, next_try);
 """
 
 
@@ -143,14 +145,19 @@ class Queue:
                 (state, next_try or 0, reason, now, study.key, study.version),
             )
 
-    def deliveries(self, *states: str, destination: str | None = None) -> list[Delivery]:
-        """Deliveries in any of these states, to one or all destinations, the oldest first."""
+    def deliveries(self, *states: str) -> list[Delivery]:
+        """Deliveries in any of these states, the oldest first."""
         marks = ", ".join("?" * len(states))
-        query = f"SELECT * FROM delivery WHERE state IN ({marks})"
-        values: list[object] = [*states]
-        if destination is not None:
-            query, values = f"{query} AND destination = ?", [*values, destination]
-        return [Delivery(**row) for row in self._all(f"{query} ORDER BY next_try, id", *values)]
+        return [Delivery(**row) for row in self._all(f"SELECT * FROM delivery WHERE state IN ({marks})", *states)]
+
+    def next_delivery(self, destination: str, due_until: float, due_after: float) -> Delivery | None:
+        """The delivery to a destination whose turn it is: it may be tried before one time, or not before another."""
+        rows = self._all(
+            "SELECT * FROM delivery WHERE destination = ? AND state = ? AND (next_try <= ? OR next_try > ?) "
+            "ORDER BY next_try, id LIMIT 1",
+            *(destination, PENDING, due_until, due_after),
+        )
+        return Delivery(**rows[0]) if rows else None
 
     def progressed(self, delivery: int, sent: int) -> None:
         """Record how many images of a delivery its destination has confirmed."""

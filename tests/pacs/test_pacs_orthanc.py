@@ -88,6 +88,21 @@ def test_an_archive_that_is_down_gets_the_series_when_it_is_up_again(
             require_linked(archive, series, scan)
 
 
+def test_with_a_profile_nothing_that_identifies_reaches_the_destination(
+    orthanc: Any, serve: Any, scan: list[Path], dcmtk: Any, stylesr_port: int, tmp_path: Path
+) -> None:
+    profile = ("--strength", "0", "--deidentify", "basic", "--key-file", str(tmp_path / "key"))
+    with serve("--to", orthanc.dicom, enhance=profile):
+        sent = dcmtk("storescu", "-aec", "MEDSTYLESR", "127.0.0.1", stylesr_port, *scan)
+        assert sent.returncode == 0, sent.stderr
+        series = derived_of(orthanc, scan[0])
+    source = pydicom.dcmread(scan[0])
+    for instance in series["Instances"]:
+        told = str(orthanc.ask(f"/instances/{instance}/simplified-tags"))
+        for secret in (SECRET_NAME, source.PatientID, source.StudyInstanceUID, source.SeriesInstanceUID):
+            assert secret not in told
+
+
 def test_dcmtk_is_answered_and_compressed_images_are_enhanced(
     orthanc: Any, serve: Any, scan: list[Path], dcmtk: Any, stylesr_port: int, tmp_path: Path
 ) -> None:
