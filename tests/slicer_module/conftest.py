@@ -78,6 +78,8 @@ def panel(scene: Any, engine: Any) -> Iterator[Any]:
     slicer.app.processEvents()
     yield widget
     widget.cleanup()
+    for selector in (widget.ui.inputSelector, widget.ui.outputSelector, widget.ui.roiSelector):
+        selector.setMRMLScene(None)
     parent.close()
     parent.deleteLater()
     slicer.app.processEvents()

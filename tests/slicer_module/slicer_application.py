@@ -32,6 +32,7 @@ class NodeComboBox(QtWidgets.QComboBox):
         self._flags: dict[str, Any] = {"noneEnabled": False, "noneDisplay": "None"}
         self._node: Any = None
         self._scene: Any = None
+        self._tags: list[int] = []
         self.activated.connect(lambda index: self.setCurrentNode(self._nodes()[index]))
 
     def _set_types(self, types: list[str]) -> None:
@@ -52,10 +53,13 @@ class NodeComboBox(QtWidgets.QComboBox):
     showChildNodeTypes = _flag("showChildNodeTypes", bool)  # noqa: N815
 
     def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
-        self._scene = scene
-        for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent):
-            scene.AddObserver(event, lambda caller, event: self._refresh())
-        self._refresh()
+        for tag in self._tags:
+            self._scene.RemoveObserver(tag)
+        self._scene, self._tags = scene, []
+        if scene is not None:
+            events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent)
+            self._tags = [scene.AddObserver(event, lambda caller, event: self._refresh()) for event in events]
+            self._refresh()
 
     def currentNode(self) -> Any:  # noqa: N802
         return self._node
