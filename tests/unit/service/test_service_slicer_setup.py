@@ -51,7 +51,9 @@ def test_a_second_time_changes_nothing_and_another_installation_takes_the_first_
     assert listed_paths(settings)[2:] == [str(moved)]
 
 
-@pytest.mark.parametrize("content", ["", "[General]\na=1\n", "[Modules]\nb=2\n", "[Modules]\nAdditionalPaths=@Invalid()\n"])
+@pytest.mark.parametrize(
+    "content", ["", "[General]\na=1\n", "[Modules]\nb=2\n", "[Modules]\nAdditionalPaths=@Invalid()\n"]
+)
 def test_settings_without_a_list_get_one_in_its_group(tmp_path: Path, content: str) -> None:
     path = tmp_path / "Slicer-1.ini"
     path.write_text(content)

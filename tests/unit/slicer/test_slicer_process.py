@@ -74,3 +74,11 @@ def test_of_a_flood_of_errors_the_last_lines_are_kept_and_nothing_blocks(tmp_pat
 def test_a_program_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no-such-program"):
         ProcessGroup(["/no-such-program"], dict(os.environ), str(tmp_path))
+
+
+def test_the_real_program_ends_with_its_own_status_and_word_while_its_input_is_held_open(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-m", "med_stylesr", "enhance", "no-such-scan", "out", "--json", "--stop-with-stdin"]
+    process = ProcessGroup(arguments, dict(os.environ), str(tmp_path))
+    assert list(process.lines()) == []
+    assert process.finish() == 2
+    assert list(process.errors) == ["med-stylesr: no-such-scan: does not exist; check SOURCE"]
