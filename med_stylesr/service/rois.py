@@ -35,7 +35,8 @@ def read_rois(given: Sequence[str], file: Path | None) -> dict[str, list[Roi]]:
         rois.setdefault(EVERY_SCAN, []).extend(_roi(text.split(","), f"--roi {text}") for text in given)
     for scan, mine in rois.items():
         if len({roi.size for roi in mine}) > 1:
-            raise UsageError(f"regions of {scan}", "differ in size", "use one size a scan, so that spectra average")
+            whose = "every scan" if scan == EVERY_SCAN else scan
+            raise UsageError(f"regions of {whose}", "differ in size", "use one size a scan, so that spectra average")
     return {scan: mine for scan, mine in rois.items() if mine}
 
 

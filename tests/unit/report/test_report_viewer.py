@@ -35,8 +35,10 @@ const shown = () => find("viewer").dataset.shown;
   send("mode", "side", "change"); await wait(); out.status = find("status").textContent;
   out.difference = mean("canvas-difference");
   const tiles = () => [...document.querySelectorAll("#montage button")];
-  const tile = (i) => { const c = tiles()[i].firstChild, d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
-    return d.reduce((a, b) => a + b, 0) / d.length; };
+  const tile = (i) => {
+    const c = tiles()[i].firstChild, d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+    return d.reduce((a, b) => a + b, 0) / d.length;
+  };
   out.tiles = tiles().length;
   tiles()[2].click(); await wait(); out.tile = shown(); out.current = tiles()[2].getAttribute("aria-current");
   await wait(); out.montageLung = tile(2);
