@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Final
 
@@ -88,9 +89,12 @@ def _candidates(device: torch.device, runtime: str, precision: str) -> Iterator[
 
 def _multiplies_bfloat16(device: torch.device, kind: str) -> bool:
     if kind == OPENVINO:
-        from med_stylesr.inference.runtime_openvino import OpenVINORuntime
+        # An installation that cannot be used says why when it is tried.
+        with suppress(Exception):
+            from med_stylesr.inference.runtime_openvino import OpenVINORuntime
 
-        return OpenVINORuntime.multiplies_bfloat16()
+            return OpenVINORuntime.multiplies_bfloat16()
+        return False
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported())

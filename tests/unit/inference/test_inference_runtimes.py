@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,14 @@ def test_auto_is_openvino_on_a_cpu_and_torch_without_it(tmp_path: Path, monkeypa
     assert choose_runtime(loaded, CPU, "auto", FLOAT32).name == "torch"
     with pytest.raises(UsageError, match="pip install"):
         choose_runtime(loaded, CPU, "onnx")
+
+
+def test_a_broken_installation_of_openvino_gives_way_to_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "med_stylesr.inference.runtime_openvino", None)
+    monkeypatch.setattr(choice, "compare", lambda *args: Parity(0, 0, 0, 0))
+    chosen = choose_runtime(bundle(network(2), tmp_path), CPU)
+    assert chosen.name == "torch"
+    assert "openvino in float32 was not used" in chosen.notes[0]
 
 
 @pytest.mark.parametrize(
