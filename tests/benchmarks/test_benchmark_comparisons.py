@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import kernels, quick, resolution, strength_check
+from benchmarks import kernels, pictures, quick, resolution, strength_check
 from benchmarks.peers.interpolation import gaussian_match
 from benchmarks.scans import BenchmarkScan
 from benchmarks.store import Store
@@ -105,3 +105,29 @@ def test_the_quick_benchmark_tunes_and_measures_on_different_slices_of_the_sampl
     assert len(measured.normal) == 5
     assert tuning.noise.std() > 10
     np.testing.assert_allclose(measured.low_dose(0.25), measured.normal + measured.noise, atol=1e-3)
+
+
+def test_the_steepest_place_is_a_dome_and_lies_inside() -> None:
+    normal = np.full((12, 60, 60), -850, dtype=np.float32)
+    normal[6:, 20:36, 30:46] = 50
+    row, column = pictures.steepest(normal)
+    assert (20 <= row < 36, 30 <= column < 46) == (True, True)
+
+
+def test_montage_shows_slices_that_are_smaller_than_its_piece(tmp_path: Path) -> None:
+    shown: list[tuple[int, ...]] = []
+
+    class Axis:
+        def imshow(self, image: np.ndarray, *_: Any, **__: Any) -> None:
+            shown.append(image.shape)
+
+        def set_title(self, *_: Any, **__: Any) -> None: ...
+
+        def set_axis_off(self) -> None: ...
+
+    axes = np.array([[Axis(), Axis()], [Axis(), Axis()]])
+    figure = SimpleNamespace(text=lambda *_, **__: None, savefig=lambda *_, **__: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "_figure", lambda *_: (figure, axes))
+        pictures.montage(tmp_path / "a.png", {"a": np.zeros((40, 40)), "b": np.ones((40, 40))}, "b", "soft")
+    assert set(shown) == {(40, 40)}

@@ -15,6 +15,8 @@ from benchmarks.peers.sr_resnet import SRResNet
 from benchmarks.peers.wgan_vgg import WganVggCritic, WganVggGenerator
 from torch import nn
 
+from med_stylesr.networks.generator import StyleSRGenerator
+
 NETWORKS = {"red": RedCNN, "wgan": WganVggGenerator, "du": DuGanGenerator, "sr": SRResNet}
 
 
@@ -28,6 +30,12 @@ def test_parameter_counts_are_those_of_the_papers(network: str, millions: float)
 def test_cost_of_a_slice_agrees_with_the_published_order() -> None:
     assert giga_macs(WganVggGenerator(), 1) == pytest.approx(14.7, rel=0.01)
     assert giga_macs(RedCNN(), 1) == pytest.approx(458, rel=0.02)
+
+
+def test_work_is_counted_on_our_network_too_and_nothing_is_left_on_it() -> None:
+    network = StyleSRGenerator(2, 1, (4,), (1,), (1, 1), 4)
+    assert giga_macs(network, 1) > 0.01
+    assert all(p.device.type == "cpu" and p.requires_grad for p in network.parameters())
 
 
 @pytest.mark.parametrize("name", ["red", "wgan", "du"])
