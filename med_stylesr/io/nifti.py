@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from med_stylesr.errors import InputError
 from med_stylesr.geometry import Affine, lps_to_ras
+from med_stylesr.io.quiet import silenced
 from med_stylesr.io.rescale import rescaled
 from med_stylesr.io.volume_checks import check_claimed_size, volume_of
 from med_stylesr.volume import CTVolume
@@ -32,7 +33,9 @@ def read_nifti(path: Path) -> CTVolume:
     """
     name = str(path)
     try:
-        image = nibabel.load(path)
+        # What it finds odd, nibabel logs to standard error; what matters of that is checked below.
+        with silenced():
+            image = nibabel.load(path)
         header = image.header
         shape = tuple(int(n) for n in image.shape)
         dtype = image.get_data_dtype()
