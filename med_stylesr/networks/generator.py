@@ -11,13 +11,13 @@ from torch.nn import functional
 
 from med_stylesr.hu import HU_MAX, HU_MIN, Window
 from med_stylesr.networks.adain import StyleEncoder
-from med_stylesr.networks.blocks import Stage
-from med_stylesr.networks.convolution import convolution, in_plane
+from med_stylesr.networks.convolution import convolution
 from med_stylesr.networks.lock import HULock
+from med_stylesr.networks.trunk import StyledTrunk
 from med_stylesr.networks.upsample import CubicUpsample, channels_to_space, nearest_upsample, space_to_channels
 
 
-class StyleSRGenerator(nn.Module):
+class StyleSRGenerator(StyledTrunk):
     """Residual U-shaped generator on half-resolution features, modulated by a style code.
 
         pred = U(x) + strength · L(R(x, style)),
@@ -83,8 +83,9 @@ class StyleSRGenerator(nn.Module):
         lock_floor: float = 0.005,
         lock_passes: int = 2,
     ) -> None:
-        super().__init__()
         _check(spatial_dims, in_channels, features, num_blocks, [scale, *extra_scales], styles)
+        channels = in_channels * 4 * (1 + len(input_windows))
+        super().__init__(spatial_dims, channels, features, num_blocks, style_dim, block, modulation, attention)
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels
         self.centre = in_channels // 2
@@ -97,31 +98,10 @@ class StyleSRGenerator(nn.Module):
         self.has_unit_head = self.scales_unit in self.scales
         # In-plane size that the down-sampling levels divide evenly.
         self.multiple = 2 ** len(features)
-        self.unshuffle = [1] * (spatial_dims - 2) + [2, 2]
         self.leading = spatial_dims - 2
 
         self.windows = [[float(centre), float(width)] for centre, width in input_windows]
         self.residual_hu = residual_hu
-        channels = in_channels * 4 * (1 + len(self.windows))
-        self.head = convolution(spatial_dims, channels, features[0], 3)
-        self.down_stages = nn.ModuleList()
-        self.downs = nn.ModuleList()
-        self.ups = nn.ModuleList()
-        self.up_stages = nn.ModuleList()
-
-        def stage(level: int) -> Stage:
-            return Stage(block, num_blocks[level], spatial_dims, features[level], style_dim, modulation, attention)
-
-        for level in range(len(features) - 1):
-            self.down_stages.append(stage(level))
-            self.downs.append(
-                convolution(spatial_dims, features[level], features[level + 1], self.unshuffle, stride=self.unshuffle)
-            )
-        self.bottom = stage(len(features) - 1)
-        for level in reversed(range(len(features) - 1)):
-            self.ups.append(convolution(spatial_dims, features[level + 1], features[level], in_plane(spatial_dims)))
-            self.up_stages.append(stage(level))
-
         self.tails = nn.ModuleList()
         self.bases = nn.ModuleList()
         for one in self.scales:
@@ -288,19 +268,6 @@ class StyleSRGenerator(nn.Module):
             if self.scales[i] == factor:
                 result = upsample(x)
         return result
-
-    def trunk(self, views: Tensor, code: Tensor) -> Tensor:
-        """Features (B, features[0], …, H/2, W/2) of views of an image, rearranged to half resolution in plane."""
-        x = self.head(views)
-        skips: list[Tensor] = []
-        for down_stage, down in zip(self.down_stages, self.downs, strict=True):
-            x = down_stage(x, code)
-            skips.append(x)
-            x = down(x)
-        x = self.bottom(x, code)
-        for up, up_stage in zip(self.ups, self.up_stages, strict=True):
-            x = up_stage(nearest_upsample(up(x), self.unshuffle) + skips.pop(), code)
-        return x
 
     def _views(self, bounded: Tensor) -> Tensor:
         """The image in [0, 1] and through each window, as channels; point by point, so that it may be rearranged."""
