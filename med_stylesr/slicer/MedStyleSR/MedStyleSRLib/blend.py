@@ -72,4 +72,4 @@ def from_middle(total, first, size):
         List of (start, stop).
     """
     ranges = [(start, min(start + size, total)) for start in range(0, total, size)]
-    return sorted(ranges, key=lambda span: abs((span[0] + span[1] - 1) / 2 - first))
+    return sorted(ranges, key=lambda span: max(span[0] - first, first - (span[1] - 1), 0))

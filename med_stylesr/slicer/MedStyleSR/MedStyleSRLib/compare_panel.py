@@ -52,7 +52,7 @@ class ComparePanel:
         table.setVisible(bool(shifts))
         table.setRowCount(len(shifts))
         for row, (tissue, shift) in enumerate(shifts.items()):
-            cells = (qt.QTableWidgetItem(tissue), qt.QTableWidgetItem(f"{shift:+.2f}"))
+            cells = (qt.QTableWidgetItem(tissue), qt.QTableWidgetItem(f"{round(shift, 2) + 0.0:+.2f}"))
             for column, cell in enumerate(cells):
                 table.setItem(row, column, cell)
             if abs(shift) >= BIAS_LIMIT_HU:
