@@ -9,6 +9,7 @@ from typing import Any
 
 import pydicom
 import pytest
+from orthanc_archive import Orthanc
 from pacs_peers import SECRET_NAME, wait_for
 from phantoms import BODY, stack, write_series
 from typer.testing import CliRunner
@@ -75,8 +76,6 @@ def test_a_study_that_the_archive_forwards_comes_back_derived_into_the_same_stud
 def test_an_archive_that_is_down_gets_the_series_when_it_is_up_again(
     tmp_path: Path, stylesr_port: int, serve: Any, scan: list[Path], dcmtk: Any
 ) -> None:
-    from conftest import Orthanc  # type: ignore[attr-defined]
-
     archive = Orthanc(tmp_path / "orthanc", stylesr_port)
     with serve("--to", archive.dicom) as log:
         sent = dcmtk("storescu", "-aec", "MEDSTYLESR", "127.0.0.1", stylesr_port, *scan)
@@ -160,8 +159,6 @@ def test_pull_enhance_push_by_dicomweb_and_going_on_with_either(orthanc: Any, sc
 def test_an_unknown_study_and_wrong_credentials_are_told_in_one_line(
     tmp_path: Path, stylesr_port: int, scan: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from conftest import Orthanc  # type: ignore[attr-defined]
-
     command = [sys.executable, "-m", "med_stylesr", "push", str(scan[0].parent)]
     with Orthanc(tmp_path / "orthanc", stylesr_port, {"ward": "a secret"}).started() as archive:
         refused = subprocess.run([*command, archive.web], capture_output=True, text=True, check=False)
