@@ -53,7 +53,8 @@ class StrengthPlan:
 
     def facts(self) -> dict[str, Any]:
         """JSON-able record for the manifest."""
-        return {key: value for key, value in asdict(self).items() if key != "warnings"}
+        told = {key: value for key, value in asdict(self).items() if key != "warnings"}
+        return {**told, "strength_curve": [list(point) for point in self.strength_curve]}
 
 
 def plan_strength(
