@@ -17,7 +17,7 @@ from med_stylesr.errors import one_line
 from med_stylesr.service.delivery import is_due, pause_after
 from med_stylesr.service.incoming import Incoming
 from med_stylesr.service.journal import Journal
-from med_stylesr.service.manifest import DONE, FAILED
+from med_stylesr.service.manifest import DONE
 from med_stylesr.service.manifest import NAME as MANIFEST
 from med_stylesr.service.queue import RECEIVING, Queue
 from med_stylesr.service.queue_records import Study
@@ -37,6 +37,8 @@ _FIXED: Final = (
 )
 """Go on where a killed one stopped, replace what it left unrecorded, end when this process ends."""
 _GRACE_S: Final = 30.0
+_REASONS: Final = 3
+"""So many lines of what went wrong are kept; the manifest has all."""
 
 
 class StudyFailedError(Exception):
@@ -149,9 +151,9 @@ class Enhancing:
             return folders
         # What is done must not wait for what may never be.
         self._queue.deliver(study, folders, self._destinations, time.time())
-        failed = [str(entry["reason"]) for entry in record if entry["status"] == FAILED]
-        last_words = lines[-1] if lines else f"it ended with status {status}"
-        raise StudyFailedError(one_line("; ".join(failed) or last_words))
+        # Not the manifest's reasons: it withholds them when results are de-identified.
+        reasons = [line.removeprefix("med-stylesr: ") for line in lines if ": warning: " not in line]
+        raise StudyFailedError(one_line("; ".join(reasons[-_REASONS:]) or f"it ended with status {status}"))
 
     def _wait(self, process: subprocess.Popen[bytes], stop: threading.Event) -> int | None:
         """Exit status of the process; None if the server is to stop."""
