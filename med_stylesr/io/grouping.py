@@ -24,6 +24,8 @@ SAME_ORIENTATION: Final = 5e-4
 """Largest difference of direction cosines between slices of one stack (headers round to 4 and more digits)."""
 SAME_SPACING: Final = 1e-3
 """Largest relative difference of PixelSpacing between slices of one stack."""
+STEP_MM: Final = (0.005, 1000.0)
+"""Thickness or spacing of a single slice that is believed."""
 _SOP_CLASS_UID: Final = 0x00080016
 FALLBACK_STEP_MM: Final = 1.0
 """Step of a single slice that gives neither SpacingBetweenSlices nor SliceThickness."""
@@ -159,7 +161,8 @@ def _series(phase: Phase) -> DicomSeries:
     orientation = numbers(first, "ImageOrientationPatient", 6) or ()
     spacing = numbers(first, "PixelSpacing", 2) or ()
     given = (number(first, "SpacingBetweenSlices"), number(first, "SliceThickness"))
-    single_step = next((abs(s) for s in given if s), FALLBACK_STEP_MM)
+    low, high = STEP_MM
+    single_step = next((abs(s) for s in given if s and low <= abs(s) <= high), FALLBACK_STEP_MM)
     stack = arrange(origins, orientation, spacing, single_step)
     ordered = [phase.slices[k] for k in stack.order]
     return DicomSeries(

@@ -206,3 +206,14 @@ def test_reading_in_parts_gives_the_whole(tmp_path: Path) -> None:
     assert worst_shift_mm(whole.hu, positions, GRADIENT) < 0.05
     with pytest.raises(ValueError, match="do not lie"):
         read_slices(series, 6, 9)
+
+
+@pytest.mark.parametrize("thickness", ["1e-28", "-1e28", "0", "NaN"])
+def test_a_single_slice_of_absurd_thickness_still_has_a_volume(tmp_path: Path, thickness: str) -> None:
+    def absurd(dataset: Dataset, _: int) -> None:
+        dataset.add(pydicom.DataElement("SliceThickness", "DS", thickness, already_converted=True))
+
+    write_series(tmp_path / "s", stack(1, per_slice=absurd), BODY)
+    with find_inputs(tmp_path / "s") as inputs:
+        (series,) = inputs.series
+        assert series.grid.spacing_mm[0] == 1.0

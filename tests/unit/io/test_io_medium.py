@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from phantoms import BODY, GRADIENT, stack, write_series
 
@@ -46,8 +47,16 @@ def test_a_medium_is_written_anew_and_the_same_again(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "medium" / "DICOMDIR").read_bytes() == first
 
 
+def test_what_a_deidentified_series_leaves_empty_is_made_up_in_the_index_alone(tmp_path: Path) -> None:
+    empty = {"PatientID": "", "StudyDate": "", "StudyTime": None, "StudyID": ""}
+    (path,) = write_series(tmp_path / "out" / "a", stack(1, shape=(16, 16)), BODY, **empty)
+    write_medium([tmp_path / "out" / "a"], tmp_path / "out" / "medium")
+    (copy,) = [p for p in (tmp_path / "out" / "medium").rglob("*") if p.is_file() and p.name != "DICOMDIR"]
+    assert pydicom.dcmread(copy) == pydicom.dcmread(path)
+
+
 def test_what_cannot_be_listed_is_told_and_leaves_no_half_medium(tmp_path: Path) -> None:
-    write_series(tmp_path / "out" / "a", stack(1, shape=(16, 16)), BODY, PatientID=None)
+    write_series(tmp_path / "out" / "a", stack(1, shape=(16, 16)), BODY, SeriesNumber=None)
     with pytest.raises(InputError, match="cannot lie on a medium"):
         write_medium([tmp_path / "out" / "a"], tmp_path / "out" / "medium")
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["a"]
