@@ -268,6 +268,8 @@ def styles():
     return (
         ("normal-dose", _("Normal dose: level and texture")),
         ("smooth", _("Smooth: the least noise")),
+        ("soft", _("Soft kernel at normal dose")),
+        ("sharp", _("Sharp kernel at normal dose")),
         ("as-is", _("As it is: resolution only")),
     )
 
