@@ -146,3 +146,10 @@ def test_overlay_trains_on_files(overlay: str, bundle: str, data: pathlib.Path, 
     assert {"loss", "val_psnr"} <= set(rows[-1])
     if overlay == "progressive":
         assert [float(row["voxels_per_voxel"]) for row in rows] == ([4, 16, 64] if bundle == BUNDLES[0] else [2, 4, 8])
+
+
+@pytest.mark.slow
+def test_early_stop_ends_a_run_that_does_not_get_better(tmp_path: pathlib.Path) -> None:
+    values = {"smoke_phantoms": 4, "train#trainer#max_epochs": 6, "early_stop#patience": 2, "gan": "{}"}
+    still = {"learning_rate": 0.0, "lr_scheduler#eta_min": 0.0}
+    assert len(train(BUNDLES[0], ["early_stop", "smoke"], tmp_path, {**values, **still})) == 3
