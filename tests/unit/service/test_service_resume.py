@@ -184,3 +184,28 @@ def test_a_file_that_is_no_manifest_is_not_replaced(tmp_path: Path, source: Path
         with pytest.raises(UsageError, match="no manifest of this program"):
             enhance(source, tmp_path / "out", **how)
     assert "somebody" in (tmp_path / "out" / "manifest.json").read_text()
+
+
+def test_what_killed_its_worker_twice_is_left_alone_until_somebody_asks(
+    tmp_path: Path, source: Path, enhance: Any
+) -> None:
+    import shutil
+
+    from service_runs import SETTINGS
+
+    from med_stylesr.service.batch import exit_status, run_batch
+
+    run = enhance(source, tmp_path / "out")
+    record = run.manifest
+    shutil.rmtree(run.outputs[0])
+    record["series"][0].update(status="failed", quarantined=True, reason="given up", outputs=[], facts={})
+    (tmp_path / "out" / "manifest.json").write_text(json.dumps(record))
+    again = enhance(source, tmp_path / "out", resume=True)
+    assert again.status == 1
+    assert not again.event("done")
+    assert "--retry-quarantined" in again.event("skip")[0]["reason"]
+    manifest = run_batch(
+        source, tmp_path / "out", SETTINGS, jobs=1, resume=True, events=lambda event: None, retry_quarantined=True
+    )
+    assert exit_status(manifest) == 0
+    assert run.outputs[0].is_dir()
