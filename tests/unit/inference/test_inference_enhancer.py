@@ -72,7 +72,8 @@ def test_uncertainty_leaves_the_result_as_it_is_and_safe_gives_back_only_where_i
 
 
 def test_strength_zero_is_the_input_for_safe_too_and_certain(enhancer: Enhancer) -> None:
-    volume = scan(2)
+    # More slices than are handed on at once.
+    volume = scan(9)
     options = EnhanceOptions(request=StrengthRequest(strength=0.0), uncertainty=True, safe=True)
     result, done = enhancer.enhance(volume, options)
     assert (result.hu == volume.hu).all()
