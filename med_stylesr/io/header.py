@@ -40,6 +40,8 @@ MAX_VALUE_BYTES: Final = 1 << 16
 """Header values above this length are no CT header (colour tables, icons, burnt-in reports) and are not kept."""
 _LONG: Final = (0x00041220, 0x52009229, 0x52009230)
 """Sequences that may be long: DICOMDIR's records and the functional groups of multi-frame images."""
+_MAX_EQUAL: Final = 50_000
+_equal: dict[RawDataElement, RawDataElement] = {}
 _ITEM: Final = b"\xfe\xff\x00\xe0"
 _MAGIC_OFFSET: Final = 128
 _CURVES_AND_OVERLAYS: Final = frozenset((*range(0x5000, 0x5200, 2), *range(0x6000, 0x6200, 2)))
@@ -197,11 +199,19 @@ def _kept_part(dataset: FileDataset) -> Dataset:
                 continue
             if (element.value or b"").count(_ITEM) > MAX_READS:
                 raise TooMuchHeaderError
-        elements[tag] = element
+        elements[tag] = _shared(element) if isinstance(element, RawDataElement) else element
     header = Dataset(elements)  # type: ignore[arg-type]
     implicit, little = dataset.original_encoding
     header.set_original_encoding(implicit, little, dataset.original_character_set)
     return header
+
+
+def _shared(element: RawDataElement) -> RawDataElement:
+    """One object for all elements that are equal but for their place in the file: slices of a series differ in few."""
+    if len(_equal) > _MAX_EQUAL:
+        _equal.clear()
+    anywhere = element._replace(value_tell=0)
+    return _equal.setdefault(anywhere, anywhere)
 
 
 def _depth(dataset: Dataset) -> int:
