@@ -19,9 +19,9 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import Verification
 
-from med_stylesr.service.journal import Journal
-from med_stylesr.service.serve import Server
-from med_stylesr.service.serve_settings import ServeSettings
+from med_stylesr.service.pacs.journal import Journal
+from med_stylesr.service.pacs.serve import Server
+from med_stylesr.service.pacs.serve_settings import ServeSettings
 
 SECRET_NAME = "Zaphod^Beeblebrox"
 """Patient of every image sent here; may never be seen outside of images."""

@@ -7,8 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
-from med_stylesr.service.serve import Server
-from med_stylesr.service.serve_settings import ServeSettings
+from med_stylesr.service.pacs.serve import Server
+from med_stylesr.service.pacs.serve_settings import ServeSettings
 
 FAKE = [sys.executable, str(Path(__file__).with_name("fake_enhance.py"))]
 

@@ -33,7 +33,7 @@ def pull(
     Exit status: 0 everything is there, 1 something could not be fetched, 2 wrong usage or no such study.
     """
     from med_stylesr.cli.transfers import tell_tally, web_service
-    from med_stylesr.service.transfer import pull as run
+    from med_stylesr.service.pacs.transfer import pull as run
 
     service = web_service(url, timeout_s, ca_file)
     tell_tally(run(service, study, series or [], dest, typer.echo), "fetched")

@@ -9,9 +9,7 @@ import typer
 
 
 def push(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="DICOM file, or a folder of them; only read.")
-    ],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="DICOM file, or a folder of them; only read.")],
     url: Annotated[str, typer.Argument(metavar="URL", help="Base URL of the DICOMweb service.")],
     everything: Annotated[
         bool, typer.Option("--all", help="Send also what the service has already; it decides what becomes of that.")
@@ -34,7 +32,7 @@ def push(
     Exit status: 0 the archive has everything, 1 something was not sent, 2 wrong usage or no DICOM file.
     """
     from med_stylesr.cli.transfers import tell_tally, web_service
-    from med_stylesr.service.transfer import push as run
+    from med_stylesr.service.pacs.transfer import push as run
 
     service = web_service(url, timeout_s, ca_file)
     tell_tally(run(service, folder, everything, typer.echo), "sent")

@@ -99,13 +99,13 @@ def serve(
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     given["enhance"] = tuple(context.args)
 
-    from med_stylesr.service.serve_settings import load_settings
+    from med_stylesr.service.pacs.serve_settings import load_settings
 
     settings = load_settings(config, given)
     _check_enhance(settings.enhance)
     require_packages("serve", "pynetdicom", "dicomweb_client", "prometheus_client")
 
-    from med_stylesr.service.serve import Server
+    from med_stylesr.service.pacs.serve import Server
 
     with Server(state, settings) as server:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -138,7 +138,7 @@ def _check_enhance(options: tuple[str, ...]) -> None:
 def _settle(state: Path, dead: bool, resend: bool, discard: bool) -> None:
     if dead + resend + discard > 1:
         raise UsageError("--dead, --resend and --discard", "are three different things", "give one of them")
-    from med_stylesr.service.queue import DEAD, NAME, Queue
+    from med_stylesr.service.pacs.queue import DEAD, NAME, Queue
 
     if not (state / NAME).is_file():
         raise UsageError(str(state), "is no folder of a server", "check STATE")

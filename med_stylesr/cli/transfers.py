@@ -11,8 +11,8 @@ import typer
 from med_stylesr.errors import UsageError, one_line
 
 if TYPE_CHECKING:
-    from med_stylesr.service.dicomweb import WebService
-    from med_stylesr.service.transfer import Tally
+    from med_stylesr.service.pacs.dicomweb import WebService
+    from med_stylesr.service.pacs.transfer import Tally
 
 
 def require_packages(verb: str, *packages: str) -> None:
@@ -39,7 +39,7 @@ def web_service(url: str, timeout_s: float, ca_file: Path | None) -> WebService:
         raise UsageError(f"--ca-file {ca_file}", "is no file")
     import warnings
 
-    from med_stylesr.service.dicomweb import WebService
+    from med_stylesr.service.pacs.dicomweb import WebService
 
     # What pydicom warns of is for those who made the images; whoever fetches or sends them changes nothing.
     warnings.simplefilter("ignore")

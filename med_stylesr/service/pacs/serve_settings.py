@@ -13,8 +13,8 @@ from typing import Any, Final
 import yaml
 
 from med_stylesr.errors import UsageError
-from med_stylesr.service.destinations import Destination, parse_destination
-from med_stylesr.service.peers import Peer, parse_peer
+from med_stylesr.service.pacs.destinations import Destination, parse_destination
+from med_stylesr.service.pacs.peers import Peer, parse_peer
 
 ANYBODY: Final = "any"
 """The word that opens a port beyond this machine to every peer."""

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Final
 
 from med_stylesr.errors import UsageError
-from med_stylesr.service.delivery import Courier
-from med_stylesr.service.health import HealthServer, Vitals
-from med_stylesr.service.incoming import Incoming
-from med_stylesr.service.journal import Journal, load_secret
 from med_stylesr.service.lock import sole_use
-from med_stylesr.service.queue import RECEIVING, Queue
-from med_stylesr.service.scp import StoreScp
-from med_stylesr.service.serve_settings import ServeSettings
-from med_stylesr.service.studies import ENHANCE, Enhancing
+from med_stylesr.service.pacs.delivery import Courier
+from med_stylesr.service.pacs.health import HealthServer, Vitals
+from med_stylesr.service.pacs.incoming import Incoming
+from med_stylesr.service.pacs.journal import Journal, load_secret
+from med_stylesr.service.pacs.queue import RECEIVING, Queue
+from med_stylesr.service.pacs.scp import StoreScp
+from med_stylesr.service.pacs.serve_settings import ServeSettings
+from med_stylesr.service.pacs.studies import ENHANCE, Enhancing
 
 _TICK_S: Final = 0.25
 _PATIENCE_S: Final = 5.0

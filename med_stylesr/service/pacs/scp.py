@@ -35,11 +35,11 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import ThreadedAssociationServer
 
 from med_stylesr.errors import UsageError
-from med_stylesr.service.incoming import CT_CLASSES, Incoming, Verdict, key_of
-from med_stylesr.service.journal import Journal
-from med_stylesr.service.peers import is_allowed
-from med_stylesr.service.serve_settings import ServeSettings
-from med_stylesr.service.tls import server_context
+from med_stylesr.service.pacs.incoming import CT_CLASSES, Incoming, Verdict, key_of
+from med_stylesr.service.pacs.journal import Journal
+from med_stylesr.service.pacs.peers import is_allowed
+from med_stylesr.service.pacs.serve_settings import ServeSettings
+from med_stylesr.service.pacs.tls import server_context
 
 SUCCESS: Final = 0x0000
 DUPLICATE_INSTANCE: Final = 0x0111

@@ -13,7 +13,7 @@ from med_stylesr.errors import InputError, UsageError
 from med_stylesr.io.attributes import word
 from med_stylesr.io.header import looks_like_dicom, read_header
 from med_stylesr.io.publish import remove_leftovers, staged_file
-from med_stylesr.service.dicomweb import WebService
+from med_stylesr.service.pacs.dicomweb import WebService
 
 Tell = Callable[[str], None]
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")

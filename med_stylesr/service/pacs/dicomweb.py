@@ -16,7 +16,7 @@ from dicomweb_client.api import DICOMwebClient
 from pydicom.dataset import Dataset
 
 from med_stylesr.errors import InputError, UsageError
-from med_stylesr.service.destinations import Destination, parse_destination
+from med_stylesr.service.pacs.destinations import Destination, parse_destination
 
 USER: Final = "MED_STYLESR_DICOMWEB_USER"
 PASSWORD: Final = "MED_STYLESR_DICOMWEB_PASSWORD"

@@ -17,10 +17,10 @@ from pacs_peers import Archive, Running, images, running, send, wait_for
 from typer.testing import CliRunner
 
 from med_stylesr.cli.main import app
-from med_stylesr.service.queue import DEAD, ENHANCED, PENDING, SENT
-from med_stylesr.service.serve_settings import ServeSettings
+from med_stylesr.service.pacs.queue import DEAD, ENHANCED, PENDING, SENT
+from med_stylesr.service.pacs.serve_settings import ServeSettings
 
-PROGRAM = [sys.executable, str(Path(__file__).parents[2] / "fake_enhance.py")]
+PROGRAM = [sys.executable, str(Path(__file__).parents[3] / "fake_enhance.py")]
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_study_that_cannot_be_enhanced_is_kept_named_and_tried_again_when_aske
 
 
 def test_dead_letters_that_are_given_up_leave_the_disk(tmp_path: Path, steer: Path, archive: Archive) -> None:
-    from med_stylesr.service import serve
+    from med_stylesr.service.pacs import serve
 
     (steer / "fail").touch()
     state = tmp_path / "state"
@@ -142,7 +142,7 @@ def test_dead_letters_that_are_given_up_leave_the_disk(tmp_path: Path, steer: Pa
 def test_delivered_studies_leave_the_disk_and_may_come_again(
     tmp_path: Path, steer: Path, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from med_stylesr.service import serve
+    from med_stylesr.service.pacs import serve
 
     monkeypatch.setattr(serve, "_HOUSEKEEPING_S", 0.1)
     state = tmp_path / "state"
@@ -187,7 +187,7 @@ def test_images_that_come_while_their_study_is_enhanced_are_not_forgotten(
 def test_a_server_told_to_stop_does_not_wait_for_a_study_and_does_it_after_a_restart(
     tmp_path: Path, steer: Path, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from med_stylesr.service import studies
+    from med_stylesr.service.pacs import studies
 
     monkeypatch.setattr(studies, "_GRACE_S", 0.2)
     (steer / "slow").touch()
@@ -214,7 +214,7 @@ def test_a_study_of_localizers_alone_is_nothing_to_enhance_and_no_failure(
 def test_a_study_that_takes_too_long_is_ended(
     tmp_path: Path, steer: Path, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from med_stylesr.service import studies
+    from med_stylesr.service.pacs import studies
 
     monkeypatch.setattr(studies, "_GRACE_S", 0.2)
     (steer / "slow").touch()
@@ -243,8 +243,8 @@ def test_health_and_metrics_tell_numbers_on_loopback(tmp_path: Path, steer: Path
 def test_a_broken_part_ends_the_server_so_that_a_supervisor_starts_it_again(
     tmp_path: Path, steer: Path, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from med_stylesr.service.serve import Server
-    from med_stylesr.service.studies import Enhancing
+    from med_stylesr.service.pacs.serve import Server
+    from med_stylesr.service.pacs.studies import Enhancing
 
     def broken(*args: object) -> bool:
         raise ValueError("about PH-1")
@@ -261,7 +261,7 @@ def test_a_full_disk_under_the_queue_stops_no_part_for_good(
 ) -> None:
     import sqlite3
 
-    from med_stylesr.service.queue import Queue
+    from med_stylesr.service.pacs.queue import Queue
 
     recorded, full = Queue.enhanced, [3]
 

@@ -20,9 +20,9 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageS
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
-from med_stylesr.service import incoming
-from med_stylesr.service.queue import RECEIVING, Queue
-from med_stylesr.service.serve_settings import ServeSettings
+from med_stylesr.service.pacs import incoming
+from med_stylesr.service.pacs.queue import RECEIVING, Queue
+from med_stylesr.service.pacs.serve_settings import ServeSettings
 
 OUT_OF_RESOURCES, DUPLICATE, MISMATCH = 0xA700, 0x0111, 0xA900
 SETTINGS = ServeSettings(
@@ -177,7 +177,7 @@ def test_the_folder_is_for_its_owner_alone_and_one_server_at_a_time(
     server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from med_stylesr.errors import UsageError
-    from med_stylesr.service import serve
+    from med_stylesr.service.pacs import serve
 
     assert server.state.stat().st_mode & 0o077 == 0
     monkeypatch.setattr(serve, "_PATIENCE_S", 0.0)

@@ -18,7 +18,7 @@ import pytest
 from pacs_peers import Archive, images, send, wait_for
 from pydicom.dataset import Dataset
 
-SERVER = Path(__file__).parents[2] / "server_process.py"
+SERVER = Path(__file__).parents[3] / "server_process.py"
 
 
 @contextmanager
@@ -58,6 +58,11 @@ def send_until_acknowledged(datasets: list[Dataset], state: Path, archive: Archi
     assert not waiting
 
 
+def received(archive: Archive, study: str) -> set[str]:
+    """SOPInstanceUIDs that the archive got of a study."""
+    return {str(d.SOPInstanceUID) for d in list(archive.received) if d.StudyInstanceUID == study}
+
+
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_nothing_acknowledged_is_lost_however_often_the_server_is_killed(tmp_path: Path, kills: int) -> None:
     archive, state, log = Archive().open(), tmp_path / "state", tmp_path / "log"
@@ -66,13 +71,14 @@ def test_nothing_acknowledged_is_lost_however_often_the_server_is_killed(tmp_pat
         send_until_acknowledged(datasets, state, archive, kills, log)
         with server_process(state, archive, 0.2, log) as (process, _):
             studies = {str(dataset.StudyInstanceUID) for dataset in datasets}
-            wait_for(lambda: {str(d.StudyInstanceUID) for d in archive.received} == studies, 60)
+            # On a busy machine a study falls quiet half-way, and a series of a part is delivered before that of the whole.
+            wait_for(lambda: all(len(received(archive, uid)) >= 15 for uid in studies), 60)
             wait_for(lambda: log.read_text().count('"series delivered"') >= len(studies), 60)
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
     finally:
         archive.close()
-    complete = {uid: {d.SOPInstanceUID for d in archive.received if d.StudyInstanceUID == uid} for uid in studies}
+    complete = {uid: received(archive, uid) for uid in studies}
     # A study that was interrupted in the middle of being sent may have been enhanced in part as well.
     assert all(len(uids) >= 15 for uids in complete.values())
     assert "Traceback" not in log.read_text()

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from med_stylesr.errors import one_line
-from med_stylesr.service.delivery import is_due, pause_after
-from med_stylesr.service.incoming import Incoming
-from med_stylesr.service.journal import Journal
 from med_stylesr.service.manifest import DONE
 from med_stylesr.service.manifest import NAME as MANIFEST
-from med_stylesr.service.queue import RECEIVING, Queue
-from med_stylesr.service.queue_records import Study
-from med_stylesr.service.serve_settings import ServeSettings
+from med_stylesr.service.pacs.delivery import is_due, pause_after
+from med_stylesr.service.pacs.incoming import Incoming
+from med_stylesr.service.pacs.journal import Journal
+from med_stylesr.service.pacs.queue import RECEIVING, Queue
+from med_stylesr.service.pacs.queue_records import Study
+from med_stylesr.service.pacs.serve_settings import ServeSettings
 
 FOLDER: Final = "derived"
 ENHANCE: Final = (sys.executable, "-m", "med_stylesr", "enhance")

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from med_stylesr.service.queue_records import Delivery, Instance, Study
+from med_stylesr.service.pacs.queue_records import Delivery, Instance, Study
 
 NAME: Final = "queue.sqlite"
 RECEIVING: Final = "receiving"

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from med_stylesr.cli.main import app
 from med_stylesr.errors import InputError, UsageError
-from med_stylesr.service.dicomweb import WebService
-from med_stylesr.service.transfer import Tally, pull, push
+from med_stylesr.service.pacs.dicomweb import WebService
+from med_stylesr.service.pacs.transfer import Tally, pull, push
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedE
 from med_stylesr.errors import InputError
 from med_stylesr.io.attributes import word, words
 from med_stylesr.io.header import HeaderFile, read_header
-from med_stylesr.service.queue import Queue
-from med_stylesr.service.queue_records import Instance
-from med_stylesr.service.same_image import are_same_image
+from med_stylesr.service.pacs.queue import Queue
+from med_stylesr.service.pacs.queue_records import Instance
+from med_stylesr.service.pacs.same_image import are_same_image
 
 CT_CLASSES: Final = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 """What can be enhanced."""

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from med_stylesr.errors import MedStyleError
-from med_stylesr.service.destinations import Destination
-from med_stylesr.service.journal import Journal
-from med_stylesr.service.queue import Queue
-from med_stylesr.service.queue_records import Delivery
-from med_stylesr.service.sending import send
-from med_stylesr.service.serve_settings import ServeSettings
+from med_stylesr.service.pacs.destinations import Destination
+from med_stylesr.service.pacs.journal import Journal
+from med_stylesr.service.pacs.queue import Queue
+from med_stylesr.service.pacs.queue_records import Delivery
+from med_stylesr.service.pacs.sending import send
+from med_stylesr.service.pacs.serve_settings import ServeSettings
 
 _PROGRESS_EVERY: Final = 50
 """Confirmed images between two notes in the queue: what a killed server sends twice at most."""

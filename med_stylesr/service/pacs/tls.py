@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from med_stylesr.errors import UsageError
-from med_stylesr.service.serve_settings import ServeSettings
+from med_stylesr.service.pacs.serve_settings import ServeSettings
 
 
 class _LateHandshake(ssl.SSLContext):

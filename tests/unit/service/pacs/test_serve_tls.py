@@ -13,11 +13,11 @@ from pacs_peers import Archive, images, running, send
 from test_serve_scp import SETTINGS
 
 from med_stylesr.errors import InputError, UsageError
-from med_stylesr.service import sending
-from med_stylesr.service.destinations import parse_destination
-from med_stylesr.service.tls import server_context
+from med_stylesr.service.pacs import sending
+from med_stylesr.service.pacs.destinations import parse_destination
+from med_stylesr.service.pacs.tls import server_context
 
-TLS = Path(__file__).parents[2] / "data" / "tls"
+TLS = Path(__file__).parents[3] / "data" / "tls"
 CERT, KEY = TLS / "server.pem", TLS / "server.key"
 
 

@@ -13,10 +13,10 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from med_stylesr.errors import InputError
-from med_stylesr.service.destinations import Destination
-from med_stylesr.service.dicomweb import WebService
-from med_stylesr.service.serve_settings import ServeSettings
-from med_stylesr.service.tls import client_context
+from med_stylesr.service.pacs.destinations import Destination
+from med_stylesr.service.pacs.dicomweb import WebService
+from med_stylesr.service.pacs.serve_settings import ServeSettings
+from med_stylesr.service.pacs.tls import client_context
 
 _UNCOMPRESSED: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 _WARNINGS: Final = range(0xB000, 0xC000)

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from med_stylesr.cli.main import app
 from med_stylesr.errors import UsageError
-from med_stylesr.service.delivery import is_due, pause_after
-from med_stylesr.service.destinations import parse_destination
-from med_stylesr.service.peers import is_allowed, parse_peer
-from med_stylesr.service.serve_settings import ServeSettings, load_settings
+from med_stylesr.service.pacs.delivery import is_due, pause_after
+from med_stylesr.service.pacs.destinations import parse_destination
+from med_stylesr.service.pacs.peers import is_allowed, parse_peer
+from med_stylesr.service.pacs.serve_settings import ServeSettings, load_settings
 
 TO = {"to": ("dicom://PACS@127.0.0.1:4242",)}
 
