@@ -71,7 +71,7 @@ def test_nothing_acknowledged_is_lost_however_often_the_server_is_killed(tmp_pat
         send_until_acknowledged(datasets, state, archive, kills, log)
         with server_process(state, archive, 0.2, log) as (process, _):
             studies = {str(dataset.StudyInstanceUID) for dataset in datasets}
-            # On a busy machine a study falls quiet half-way, and a series of a part is delivered before that of the whole.
+            # On a busy machine a study falls quiet half-way, and a series of a part is delivered before the whole one.
             wait_for(lambda: all(len(received(archive, uid)) >= 15 for uid in studies), 60)
             wait_for(lambda: log.read_text().count('"series delivered"') >= len(studies), 60)
             process.send_signal(signal.SIGTERM)
