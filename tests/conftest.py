@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
 import socket
 
 import pydicom.config
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Shells start background jobs so; tests that interrupt a run would wait for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 pydicom.config.settings.writing_validation_mode = pydicom.config.RAISE

@@ -95,7 +95,15 @@ def enhance(
         bool,
         typer.Option("--safe", help="Give the input back where the result is uncertain. Takes four times as long."),
     ] = False,
-    style: Annotated[str, typer.Option(help="A style of the bundle: normal-dose, smooth, as-is.")] = "normal-dose",
+    style: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="A style of the bundle (normal-dose; smooth: the least noise; soft, sharp: one kernel at normal dose; "
+            "as-is: super-resolves only), or a normal-dose scan to take kernel and texture from: a path with a / or "
+            "an ending.",
+        ),
+    ] = "normal-dose",
     bundle: Annotated[str, typer.Option(help="Bundle folder, or the name of a shipped one.")] = "ldct_stylesr_2d",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     runtime: Annotated[
@@ -196,6 +204,8 @@ def enhance(
 
     Half of the correction: med-stylesr enhance chest.nii.gz out/ --strength 0.5
 
+    As this scan looks: med-stylesr enhance scans/ out/ --style normal_dose_chest.nii.gz
+
     Careful, with a map of what is uncertain: med-stylesr enhance scans/ out/ --safe --uncertainty
 
     What would it take: med-stylesr enhance scans/ out/ --dry-run
@@ -211,13 +221,14 @@ def enhance(
         threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
     request = _strength(strength, dose, target_noise)
 
-    from med_stylesr.inference.request import EnhanceOptions, StrengthRequest, check_scale
-    from med_stylesr.service.preflight import check_places
+    from med_stylesr.inference.request import REFERENCE_STYLE, EnhanceOptions, StrengthRequest, check_scale
+    from med_stylesr.service.preflight import check_places, style_reference
 
     # Before torch is imported: a slip of the keyboard should not wait for it.
     check_scale(scale, spacing)
     asked = StrengthRequest(*request)
     asked.check()
+    reference = style_reference(style)
     check_places(source, dest, resume=resume or watch, overwrite=overwrite, deidentify=deidentify, key_file=key_file)
 
     from med_stylesr.cli.progress import reporter
@@ -227,7 +238,13 @@ def enhance(
         from med_stylesr.service.settings import EnhanceSettings, Limits
 
         settings = EnhanceSettings(
-            options=EnhanceOptions(scale=scale, style=style, request=asked, uncertainty=uncertainty, safe=safe),
+            options=EnhanceOptions(
+                scale=scale,
+                style=style if reference is None else REFERENCE_STYLE,
+                request=asked,
+                uncertainty=uncertainty,
+                safe=safe,
+            ),
             spacing_mm=spacing,
             bundle=bundle,
             device=device,
@@ -242,6 +259,7 @@ def enhance(
             dicomdir=dicomdir,
             runtime=runtime.value,
             precision=precision.value,
+            style_reference=reference,
         )
         if stream:
             from med_stylesr.service.stream import stream_file

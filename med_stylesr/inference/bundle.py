@@ -32,6 +32,7 @@ class LoadedBundle:
         network: the generator with its weights, in evaluation mode.
         weights_sha256: of models/model.pt, hexadecimal.
         models: what was made of it for other runtimes.
+        style_reference: whether its style encoder was trained, so that a style can be taken from a scan.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class LoadedBundle:
     network: StyleSRGenerator
     weights_sha256: str
     models: CachedModels
+    style_reference: bool
 
 
 def bundles_root() -> Path:
@@ -87,7 +89,7 @@ def load_bundle(name_or_path: str | Path, device: torch.device) -> LoadedBundle:
                 f"bundle {path.name}", f"has no {needed.relative_to(path)}", "restore or retrain the bundle"
             )
     stored, metadata = weights.read_bytes(), (path / "configs" / "metadata.json").read_bytes()
-    models = CachedModels(stored, config.read_bytes(), metadata)
+    models, told = CachedModels(stored, config.read_bytes(), metadata), json.loads(metadata)
     network = _network(path, config, models)
     try:
         state = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
@@ -97,10 +99,11 @@ def load_bundle(name_or_path: str | Path, device: torch.device) -> LoadedBundle:
     return LoadedBundle(
         path=path,
         name=path.name,
-        version=str(json.loads(metadata)["version"]),
+        version=str(told["version"]),
         network=network.to(device).eval(),
         weights_sha256=hashlib.sha256(stored).hexdigest(),
         models=models,
+        style_reference=bool(told.get("style_reference", False)),
     )
 
 

@@ -2,136 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from med_stylesr.errors import InputError
+from med_stylesr.errors import InputError, UsageError
 from med_stylesr.geometry import VoxelGrid
-from med_stylesr.inference.ahead import ahead
 from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_3D, LoadedBundle, load_bundle
 from med_stylesr.inference.choice import AUTO, choose_runtime
+from med_stylesr.inference.enhancement import SLAB, Enhancement
 from med_stylesr.inference.ensemble import MirrorEnsemble, TrustLimits
-from med_stylesr.inference.request import DEFAULT_STYLE, EnhanceOptions, Offer
+from med_stylesr.inference.reference import reference_code
+from med_stylesr.inference.request import DEFAULT_STYLE, REFERENCE_STYLE, EnhanceOptions, Offer
 from med_stylesr.inference.runtime import Runtime, pick_device
 from med_stylesr.inference.slices import ArraySlices, InPlane, SliceSource, ThroughPlane
 from med_stylesr.inference.strength import SMOOTH, StrengthPlan, plan_strength
-from med_stylesr.metrics.bias import BIAS_LIMIT_HU, tissue_shift
-from med_stylesr.metrics.regions import spread_indices
 from med_stylesr.volume import CTVolume
 
 AS_IS: Final = "as-is"
 """Style that super-resolves and keeps the noise: for the second of two stages, the first has chosen the noise."""
-SLAB: Final = 8
-"""Slices read, run and handed on at once."""
-SLABS_AHEAD: Final = 1
-"""Slabs ready before they are asked for; a second one would take memory and no time off."""
+
+NOTHING: Final = StrengthPlan(0.0, 0.0, None, None, None, "given strength")
+"""All noise is kept."""
 
 Progress = Callable[[int, int], None]
-
-
-class Enhancement:
-    """One scan being enhanced: pull slabs from it, then ask it for the facts.
-
-    Attributes:
-        shape: slices, rows, columns of the result.
-        plan: strength and what it is based on.
-        spread_hu: uncertainty of the whole result, HU float32, once `Enhancer.enhance` is done and if it was asked for.
-    """
-
-    def __init__(
-        self,
-        source: SliceSource,
-        stage: SliceSource,
-        plan: StrengthPlan,
-        options: EnhanceOptions,
-        spacing_mm: tuple[float, float, float],
-        models: Sequence[tuple[LoadedBundle, Runtime]],
-    ) -> None:
-        self.shape = stage.shape
-        self.plan = plan
-        self.spread_hu: NDArray[np.float32] | None = None
-        self._source, self._stage, self._options = source, stage, options
-        self._spacing_mm, self._models = spacing_mm, models
-        self._checked: dict[int, NDArray[np.float32]] = {}
-        self._shifts: tuple[int, dict[str, float]] = (0, {})
-        self._to_check = set(spread_indices(source.shape[0], 12))
-
-    def slabs(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield (first slice, HU float32 (n, rows, columns)) from the first to the last slice.
-
-        The next slab is made meanwhile, unless `uncertainty` may be asked for that of the last one.
-        """
-        slabs = self._in_order()
-        return slabs if isinstance(self._stage, MirrorEnsemble) else ahead(slabs, SLABS_AHEAD)
-
-    def _in_order(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        step = SLAB * self._options.scale[0]
-        for start in range(0, self.shape[0], step):
-            hu = self._stage.read(start, min(start + step, self.shape[0]))
-            self._remember(start, hu)
-            yield start, hu
-
-    def uncertainty(self, start: int) -> NDArray[np.float32]:
-        """Spread in HU, float32, of the slab handed out last, which began with slice `start`.
-
-        Raises:
-            ValueError: if the options did not ask for it, or another slab was the last.
-        """
-        if not isinstance(self._stage, MirrorEnsemble):
-            raise ValueError("the options asked for no uncertainty")
-        return self._stage.uncertainty(start)
-
-    def _remember(self, start: int, hu: NDArray[np.float32]) -> None:
-        """Keep some slices, averaged back to the grid of the input, for the check of HU."""
-        sz, sy, sx = self._options.scale
-        for k in range(start // sz, (start + hu.shape[0]) // sz):
-            if k in self._to_check:
-                block = hu[k * sz - start : (k + 1) * sz - start]
-                rows, columns = block.shape[1] // sy, block.shape[2] // sx
-                self._checked[k] = block.reshape(sz, rows, sy, columns, sx).mean(axis=(0, 2, 4), dtype=np.float64)
-
-    def tissue_shift_hu(self) -> dict[str, float]:
-        """Shift of the mean HU of each tissue class, result minus input, over the slices handed out so far."""
-        if not self._checked:
-            return {}
-        if self._shifts[0] == len(self._checked):
-            return self._shifts[1]
-        before = np.concatenate([self._source.read(k, k + 1) for k in self._checked])
-        after = np.stack(list(self._checked.values()))
-        shifts = tissue_shift(before, after, self._spacing_mm)
-        told = {name: round(shift.shift_hu, 3) + 0.0 for name, shift in shifts.items()}
-        self._shifts = (len(self._checked), told)
-        return told
-
-    def facts(self) -> dict[str, Any]:
-        """JSON-able record of what was done, complete once all slabs have been pulled."""
-        return {
-            "scale": list(self._options.scale),
-            "style": self._options.style,
-            **self.plan.facts(),
-            "tissue_shift_hu": self.tissue_shift_hu(),
-            **({"uncertainty": self._stage.facts()} if isinstance(self._stage, MirrorEnsemble) else {}),
-            "bundles": [
-                {
-                    "name": bundle.name,
-                    "version": bundle.version,
-                    "weights_sha256": bundle.weights_sha256,
-                    "runtime": runtime.facts(),
-                }
-                for bundle, runtime in self._models
-            ],
-        }
-
-    def warnings(self) -> list[str]:
-        """What a reader of the result must know, complete once all slabs have been pulled."""
-        moved = {n: s for n, s in self.tissue_shift_hu().items() if abs(s) >= BIAS_LIMIT_HU}
-        told = [f"mean HU of {name} moved by {shift:+.2f} HU" for name, shift in moved.items()]
-        notes = dict.fromkeys(note for _, runtime in self._models for note in runtime.notes)
-        return [*self.plan.warnings, *told, *notes]
 
 
 class Enhancer:
@@ -142,19 +40,29 @@ class Enhancer:
         device: "auto", "cpu", "cuda" or "cuda:N".
         runtime: see `choose_runtime`.
         precision: see `choose_runtime`.
+        reference: normal-dose scan (slices, rows, columns) in HU, whose style is offered as `REFERENCE_STYLE`.
 
     Raises:
-        UsageError: if the bundle, the device or the runtime cannot be used.
+        UsageError: if the bundle, the device or the runtime cannot be used, or the bundle takes no style from a scan.
+        InputError: if the reference shows no body.
     """
 
     def __init__(
-        self, bundle: str | Path = BUNDLE_2D, device: str = "auto", runtime: str = AUTO, precision: str = AUTO
+        self,
+        bundle: str | Path = BUNDLE_2D,
+        device: str = "auto",
+        runtime: str = AUTO,
+        precision: str = AUTO,
+        reference: NDArray[Any] | None = None,
     ) -> None:
         self._device, self._runtime, self._precision = pick_device(device), runtime, precision
         self._names: dict[int, str | Path] = {2: BUNDLE_2D, 3: BUNDLE_3D}
         first = load_bundle(bundle, self._device)
         self._names[first.network.spatial_dims] = bundle
+        self._reference_sha256: tuple[str, ...] = ()
         self._loaded = {first.network.spatial_dims: (first, self._run_by(first))}
+        if reference is not None:
+            self._take_style(reference)
 
     @property
     def on_gpu(self) -> bool:
@@ -164,6 +72,15 @@ class Enhancer:
     def bundle(self, spatial_dims: int) -> LoadedBundle:
         """The bundle for 2 (in plane) or 3 (through plane) dimensions, loaded on first use."""
         return self._ready(spatial_dims)[0]
+
+    def _take_style(self, reference: NDArray[Any]) -> None:
+        flat, runtime = self._ready(2)
+        if not flat.style_reference:
+            why = "was not trained to take its style from a scan"
+            raise UsageError(f"bundle {flat.name}", why, f"use a style: {', '.join(flat.network.style_names)}")
+        code = reference_code(flat.network, reference)
+        runtime.learn_style(REFERENCE_STYLE, code)
+        self._reference_sha256 = (hashlib.sha256(code.cpu().numpy().tobytes()).hexdigest(),)
 
     def _run_by(self, bundle: LoadedBundle) -> Runtime:
         return choose_runtime(bundle, self._device, self._runtime, self._precision)
@@ -195,10 +112,10 @@ class Enhancer:
         bundles = [self.bundle(2), *([self.bundle(3)] if through_plane else [])]
         flat, deep = bundles[0].network, bundles[-1].network
         return Offer(
-            styles=tuple(flat.style_names),
+            styles=(*flat.style_names, *([REFERENCE_STYLE] if self._reference_sha256 else [])),
             in_plane=tuple(tuple(int(n) for n in scale) for scale in flat.scales),
             through_plane=tuple(tuple(int(n) for n in scale) for scale in deep.scales) if through_plane else (),
-            weights_sha256=tuple(bundle.weights_sha256 for bundle in bundles),
+            weights_sha256=(*(bundle.weights_sha256 for bundle in bundles), *self._reference_sha256),
         )
 
     def open(
@@ -231,34 +148,42 @@ class Enhancer:
             plan = plan_strength(source, in_plane, options.style, options.request, spacing_mm)
 
         def build(scan: SliceSource) -> SliceSource:
-            return self._pipeline(scan, plan.strength, plan.towards_smooth, options)
+            return self._pipeline(scan, plan, options)
 
         if not (options.uncertainty or options.safe):
             return Enhancement(source, build(source), plan, options, spacing_mm, models)
         (z, y, x), (sz, sy, sx) = spacing_mm, options.scale
-        base = self._pipeline(source, 0.0, 0.0, options) if options.safe else None
+        base = self._pipeline(source, NOTHING, options) if options.safe else None
         stage = MirrorEnsemble(
             source, build, (z / sz, y / sy, x / sx), base, TrustLimits.for_noise(plan.noise_before_hu)
         )
         return Enhancement(source, stage, plan, options, spacing_mm, models)
 
-    def _pipeline(
-        self, source: SliceSource, strength: float, towards_smooth: float, options: EnhanceOptions
-    ) -> SliceSource:
+    def _pipeline(self, source: SliceSource, plan: StrengthPlan, options: EnhanceOptions) -> SliceSource:
         """What turns the slices of a scan into those of its result."""
         (_, in_plane), (sz, sy, sx) = self._ready(2), options.scale
-        if strength == 0 and options.scale == (1, 1, 1):
+        if plan.strength == 0 and options.scale == (1, 1, 1):
             return source
-        code = in_plane.style_code(options.style, SMOOTH, towards_smooth)
+        code, factor = in_plane.style_code(options.style, SMOOTH, plan.towards_smooth), plan.strength * plan.gain
+        if (sz, sy, sx) == (1, 1, 1):
+            return InPlane(source, in_plane, code, factor, (1, 1))
+        # Automatic strength is about noise and must not take away the detail that super-resolution adds.
+        sparing = options.request.strength is None and plan.strength < 1 and AS_IS in in_plane.network.style_names
+        if sz == 1 and sparing:
+            return InPlane(source, in_plane, in_plane.style_code(AS_IS, options.style, plan.strength), 1.0, (sy, sx))
         if sz == 1:
-            return InPlane(source, in_plane, code, strength, (sy, sx))
+            return InPlane(source, in_plane, code, factor, (sy, sx))
         through = self._ready(3)[1]
-        plain = InPlane(source, in_plane, code, strength, (1, 1))
-        code = through.style_code(options.style, SMOOTH, towards_smooth)
-        stage: SliceSource = ThroughPlane(source, plain, through, code, strength, sz, SLAB)
+        plain = InPlane(source, in_plane, code, factor, (1, 1)) if factor > 0 else source
+        # What a kernel looks like is a matter of the plane: the other bundle only adds slices.
+        style = DEFAULT_STYLE if options.style == REFERENCE_STYLE else options.style
+        code = through.style_code(style, SMOOTH, plan.towards_smooth)
+        if sparing:
+            code = through.style_code(AS_IS, style, plan.strength)
+        stage: SliceSource = ThroughPlane(source, plain, through, code, 1.0 if sparing else plan.strength, sz, SLAB)
         if (sy, sx) != (1, 1):
             # The first stage has chosen the noise; the second refines, unless nothing is to be changed at all.
-            share = 1.0 if strength > 0 else 0.0
+            share = 1.0 if plan.strength > 0 or sparing else 0.0
             stage = InPlane(stage, in_plane, in_plane.style_code(AS_IS, AS_IS, 0.0), share, (sy, sx))
         return stage
 

@@ -10,6 +10,8 @@ from typing import Final
 from med_stylesr.errors import UsageError
 
 DEFAULT_STYLE: Final = "normal-dose"
+REFERENCE_STYLE: Final = "reference"
+"""Name of the style that was taken from a reference scan."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class EnhanceOptions:
 
     Attributes:
         scale: super-resolution factors (slice, row, column).
-        style: name of a style of the bundle.
+        style: name of a style of the bundle, or `REFERENCE_STYLE`.
         request: strength, or what automatic strength aims at.
         uncertainty: whether the spread of four mirror images is told, voxel by voxel; takes four times as long.
         safe: whether the result gives way to the input where that spread is large; takes as long.

@@ -66,6 +66,7 @@ class Runtime(ABC):
         self.device = next(network.parameters()).device
         self.pixels_per_band = pixels_per_band
         self.notes: list[str] = []
+        self._learned: dict[str, Tensor] = {}
 
     @abstractmethod
     def residuals(self, bounded: Tensor, code: Tensor, scale: list[int]) -> list[Tensor]:
@@ -80,6 +81,10 @@ class Runtime(ABC):
             "device": self.device.type if self.device.type == "cpu" else torch.cuda.get_device_name(self.device),
         }
 
+    def learn_style(self, name: str, code: Tensor) -> None:
+        """Offer a further style under a name: its code (1, style_dim)."""
+        self._learned[name] = code.detach()
+
     def style_code(self, style: str, towards: str, share: float) -> Tensor:
         """Code (1, style_dim) on the line from one named style (share 0) to another (share 1).
 
@@ -87,10 +92,12 @@ class Runtime(ABC):
             UsageError: if the network has no such style.
         """
         try:
-            start, end = self.network.style_code(style), self.network.style_code(towards)
+            start, end = (self._learned.get(name, None) for name in (style, towards))
+            start = self.network.style_code(style).detach() if start is None else start
+            end = self.network.style_code(towards).detach() if end is None else end
         except ValueError as error:
             raise UsageError(f"--style {style}", str(error)) from None
-        return torch.lerp(start.detach(), end.detach(), share)
+        return torch.lerp(start, end, share)
 
     @torch.inference_mode()
     def run(self, image: Tensor, code: Tensor, scale: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from med_stylesr.hu import HU_MAX, HU_MIN
 from med_stylesr.inference.runtime import Runtime
 from med_stylesr.networks.upsample import CubicUpsample
 
@@ -172,6 +173,7 @@ class ThroughPlane:
         thin = (base + self._strength * correction)[:, :, (near - low) * factor : (far - low) * factor]
         thick = torch.from_numpy(self._plain.read(near, far))[None, None]
         average = thin.reshape(1, 1, far - near, factor, *thin.shape[3:]).mean(dim=3)
-        # Padding and metal pass through both, so that the difference is zero there.
-        thin = thin + self._between(thick - average)
+        # Padding and metal pass through, so that their neighbours' differences must not reach them.
+        seen = slab[:, :, near - low : far - low].repeat_interleave(factor, dim=2)
+        thin = torch.where((seen < HU_MIN) | (seen > HU_MAX), seen, thin + self._between(thick - average))
         return np.asarray(thin[0, 0, (start - near) * factor : (stop - near) * factor].numpy(), dtype=np.float32)

@@ -22,7 +22,9 @@ from med_stylesr.metrics.regions import spread_indices
 SAMPLE_SLICES: Final = 4
 """Slices on which noise is measured and strength solved; noise varies slowly along the patient."""
 SMOOTH: Final = "smooth"
-"""Style at the mean-square end: the least noise a network can leave."""
+"""Style at the mean-square end: the least noise a network leaves by itself."""
+MOST_GAIN: Final = 2.0
+"""Beyond it, what the correction has wrong would outweigh what it has right."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class StrengthPlan:
         basis: what decided: "given strength", "given dose", "given noise", "estimated by the network", or
             "noise not measurable" (then automatic strength is 1).
         warnings: what did not work out as asked.
+        gain: factor on the correction on top of `strength`, 1 … `MOST_GAIN`; above 1 only to reach a noise level that
+            even `smooth` does not. A network that cannot know the dose takes too little from a quiet scan; what it
+            takes is proportional to the noise, and has no local mean at any factor.
         strength_curve: noise in HU that each strength from 0 to 1 would leave, as pairs; empty if not measurable.
     """
 
@@ -49,6 +54,7 @@ class StrengthPlan:
     dose_fraction: float | None
     basis: str
     warnings: tuple[str, ...] = ()
+    gain: float = 1.0
     strength_curve: tuple[tuple[float, float], ...] = ()
 
     def facts(self) -> dict[str, Any]:
@@ -111,14 +117,16 @@ def plan_strength(
     levels = np.minimum.accumulate([after, model.left_by(terms(0.5)[1])(1.0), model.left_by(removed)(1.0)])
     share = float(np.interp(-target, -levels, steps))
     reached = float(np.interp(share, steps, levels))
-    warnings: tuple[str, ...] = ()
-    if target < 0.95 * levels[-1]:
-        warnings = (
-            f"noise of {target:.1f} HU cannot be reached; the smoothest this bundle leaves is {reached:.1f} HU",
-        )
     used = model.left_by(removed if share == 1.0 else terms(share)[1])
+    gain = (
+        _solve(lambda g: used(1.0 + g * (MOST_GAIN - 1.0)), target) * (MOST_GAIN - 1.0) + 1.0 if share == 1.0 else 1.0
+    )
+    reached = used(gain) if gain > 1.0 else reached
+    warnings: tuple[str, ...] = ()
+    if target < 0.95 * reached:
+        warnings = (f"noise of {target:.1f} HU cannot be reached; the least this bundle leaves is {reached:.1f} HU",)
     return StrengthPlan(
-        1.0, round(share, 4), before, reached, request.dose_fraction, basis, warnings, strength_curve=_curve(used)
+        1.0, round(share, 4), before, reached, request.dose_fraction, basis, warnings, round(gain, 4), _curve(used)
     )
 
 

@@ -42,3 +42,17 @@ def check_places(
     for place, name in ((source, "SOURCE"), (dest, "DEST")):
         if place.resolve() in key_file.resolve().parents:
             raise UsageError(str(key_file), f"the key file lies in {name}", "keep it apart from scans and results")
+
+
+def style_reference(style: str) -> Path | None:
+    """The scan that `--style` names, or None if it names a style of the bundle.
+
+    Raises:
+        UsageError: if it looks like a path and there is nothing there.
+    """
+    path = Path(style)
+    if len(path.parts) == 1 and not path.suffix:
+        return None
+    if not path.exists():
+        raise UsageError(f"--style {style}", "does not exist", "name a style of the bundle or a normal-dose scan")
+    return path

@@ -46,6 +46,7 @@ class EnhanceSettings:
         runtime: what runs the networks; see `inference.choice.choose_runtime`.
         precision: of their convolutions; see there.
         transfer_syntax: how DICOM results are encoded, one of `io.dicom_write.TRANSFER_SYNTAXES`.
+        style_reference: scan that the style is taken from, or None.
         dicomdir: whether a medium of all derived series is written beside them, see `io.medium`.
     """
 
@@ -64,10 +65,11 @@ class EnhanceSettings:
     precision: str = "auto"
     transfer_syntax: str = "uncompressed"
     dicomdir: bool = False
+    style_reference: Path | None = None
 
     def record(self) -> dict[str, Any]:
-        """JSON-able record for the manifest; the key file's path is not part of it."""
-        return {name: value for name, value in asdict(self).items() if name != "key_file"}
+        """JSON-able record for the manifest; paths of the key file and of a reference scan are not part of it."""
+        return {name: value for name, value in asdict(self).items() if name not in ("key_file", "style_reference")}
 
     @property
     def through_plane(self) -> bool:

@@ -21,6 +21,7 @@ from med_stylesr.io.publish import staged_file
 from med_stylesr.io.volume_file import volume_ending
 from med_stylesr.service.manifest import DONE, Entry, Manifest
 from med_stylesr.service.settings import EnhanceSettings
+from med_stylesr.service.workers import load_enhancer
 
 BODY_HU: Final = (-200.0, 300.0)
 """Flicker is measured here: soft tissue of both frames, where neither air nor bone edges move."""
@@ -91,7 +92,7 @@ def stream_file(source: Path, dest: Path, settings: EnhanceSettings, tell: Calla
         why = "takes neither --uncertainty nor --safe, --spacing or --deidentify"
         raise UsageError("--stream", why, "leave them out")
     frames = NiftiFrames(source)
-    enhancer = Enhancer(settings.bundle, settings.device, settings.runtime, settings.precision)
+    enhancer = load_enhancer(settings)
     manifest = Manifest(dest, "enhance", {"source": str(source), "stream": True, **settings.record()})
     path = dest / source.name
     began, flicker, plan, slices = time.monotonic(), Flicker(), None, 0

@@ -19,6 +19,7 @@ from med_stylesr.service.memory import available_bytes, bound_own
 from med_stylesr.service.plan import Events, Job
 from med_stylesr.service.privacy import Privacy
 from med_stylesr.service.processes import Crew, Lost
+from med_stylesr.service.reading import read_single
 from med_stylesr.service.settings import EnhanceSettings
 
 if TYPE_CHECKING:
@@ -54,11 +55,13 @@ def load_enhancer(settings: EnhanceSettings) -> Enhancer:
     """The bundles of a run, loaded.
 
     Raises:
-        UsageError: if the bundle or the device cannot be used.
+        UsageError: if the bundle, the device or the style reference cannot be used.
+        InputError: if the style reference is damaged or shows no body.
     """
     from med_stylesr.inference.enhancer import Enhancer
 
-    return Enhancer(settings.bundle, settings.device, settings.runtime, settings.precision)
+    reference = None if settings.style_reference is None else read_single(settings.style_reference).hu
+    return Enhancer(settings.bundle, settings.device, settings.runtime, settings.precision, reference)
 
 
 def workplace(settings: EnhanceSettings, jobs: int, cluster: str | None) -> Workplace:

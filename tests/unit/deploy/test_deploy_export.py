@@ -33,7 +33,7 @@ def small(dims: int, tmp_path: Path) -> LoadedBundle:
     net = StyleSRGenerator(dims, 3 if dims == 2 else 1, [8, 8], [1, 1], scales[0], 4, scales[1]).eval()
     for tail in net.tails:
         torch.nn.init.normal_(tail.weight, std=0.05)
-    return LoadedBundle(tmp_path, "small", "0.0.1", net, "0" * 64, CachedModels(b"small", root=tmp_path))
+    return LoadedBundle(tmp_path, "small", "0.0.1", net, "0" * 64, CachedModels(b"small", root=tmp_path), False)
 
 
 def options(bundle: LoadedBundle, runtime: str, size: tuple[int, int] | None = None) -> ExportOptions:

@@ -102,3 +102,26 @@ def test_impossible_options_are_refused_with_what_is_possible(
 ) -> None:
     with pytest.raises(UsageError, match=told):
         enhancer.check(options)
+
+
+@pytest.mark.parametrize("scale", [(1, 2, 2), (2, 1, 1)])
+def test_automatic_strength_spares_noise_and_not_the_detail_of_super_resolution(
+    enhancer: Enhancer, scale: tuple[int, int, int]
+) -> None:
+    """At full dose no noise is to go: what is left of the enhancement is the style that super-resolves only."""
+    volume = scan(4)
+    spared, done = enhancer.enhance(volume, EnhanceOptions(scale, request=StrengthRequest(dose_fraction=1.0)))
+    assert done.plan.strength == 0
+    only, _ = enhancer.enhance(volume, EnhanceOptions(scale, style="as-is", request=StrengthRequest(strength=1.0)))
+    plain, _ = enhancer.enhance(volume, EnhanceOptions(scale, request=StrengthRequest(strength=0.0)))
+    near, far = (float(np.abs(spared.hu.astype(float) - other.hu).mean()) for other in (only, plain))
+    assert near < 0.3 * far
+
+
+def test_padding_and_metal_pass_through_between_slices_too(enhancer: Enhancer) -> None:
+    volume = scan(5)
+    volume.hu[:, :20, :20] = -2000
+    volume.hu[2, 60:66, 60:66] = 8000
+    result, _ = enhancer.enhance(volume, EnhanceOptions((2, 1, 1), request=StrengthRequest(strength=1.0)))
+    assert (result.hu[:, :20, :20] == -2000).all()
+    assert (result.hu[4:6, 60:66, 60:66] == 8000).all()

@@ -47,7 +47,7 @@ def network(spatial_dims: int) -> StyleSRGenerator:
 
 
 def bundle(net: StyleSRGenerator, root: Path) -> LoadedBundle:
-    return LoadedBundle(root, "small", "0.0.1", net, "0" * 64, CachedModels(b"small", root=root))
+    return LoadedBundle(root, "small", "0.0.1", net, "0" * 64, CachedModels(b"small", root=root), style_reference=False)
 
 
 def made(kind: str, precision: str, net: StyleSRGenerator, root: Path) -> Runtime:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from med_stylesr.inference.runtime import TorchRuntime
 from med_stylesr.inference.slices import ArraySlices
-from med_stylesr.inference.strength import StrengthRequest, plan_strength
+from med_stylesr.inference.strength import MOST_GAIN, StrengthRequest, plan_strength
 from med_stylesr.networks.generator import StyleSRGenerator
 
 SPACING = (2.0, 0.8, 0.8)
@@ -20,10 +20,10 @@ SPACING = (2.0, 0.8, 0.8)
 class Halver(TorchRuntime):
     """A runtime whose correction leaves half of the deviation from 50 HU, and none of it at style `smooth`."""
 
-    def __init__(self) -> None:
+    def __init__(self, normal: float = 0.5, smooth: float = 0.95) -> None:
         super().__init__(StyleSRGenerator(2, 1, (4,), (1,), (1, 1), 1))
         with torch.no_grad():
-            self.network.style_bank.copy_(torch.tensor([[0.5], [0.95], [0.5], [0.5]]))
+            self.network.style_bank.copy_(torch.tensor([[normal], [smooth], [0.5], [0.5]]))
 
     @torch.inference_mode()
     def run(self, image: Tensor, code: Tensor, scale: object) -> tuple[Tensor, Tensor]:
@@ -58,8 +58,20 @@ def test_less_noise_than_the_style_leaves_is_reached_towards_smooth() -> None:
 
 def test_a_target_noise_is_met_and_an_unreachable_one_is_told() -> None:
     assert plan(target_noise_hu=14.0)[3] == pytest.approx(14.0, rel=0.02)
-    made = plan_strength(ArraySlices(scan()), Halver(), "normal-dose", StrengthRequest(target_noise_hu=0.2), SPACING)
+    request = StrengthRequest(target_noise_hu=2)
+    made = plan_strength(ArraySlices(scan()), Halver(0.2, 0.3), "normal-dose", request, SPACING)
     assert "cannot be reached" in made.warnings[0]
+    assert made.gain == pytest.approx(MOST_GAIN)
+
+
+def test_a_network_that_takes_too_little_is_amplified_up_to_the_noise_asked_for() -> None:
+    """20 HU, of which `smooth` takes 6: for 10 HU its correction counts 5/3 times."""
+    request = StrengthRequest(dose_fraction=0.25)
+    made = plan_strength(ArraySlices(scan()), Halver(0.2, 0.3), "normal-dose", request, SPACING)
+    assert (made.strength, made.towards_smooth) == (1.0, 1.0)
+    assert made.gain == pytest.approx(5 / 3, rel=0.02)
+    assert made.noise_after_hu == pytest.approx(0.5 * made.noise_before_hu, rel=0.02)
+    assert not made.warnings
 
 
 def test_noise_above_that_of_the_scan_needs_no_correction() -> None:

@@ -13,7 +13,7 @@ from phantoms import BODY, stack, write_series
 from med_stylesr.cli import main
 from med_stylesr.errors import UsageError
 from med_stylesr.inference.request import StrengthRequest, check_scale
-from med_stylesr.service.preflight import check_places
+from med_stylesr.service.preflight import check_places, style_reference
 
 CHEAP = [
     (["--scale", "0", "1", "1"], "--scale"),
@@ -29,6 +29,7 @@ CHEAP = [
     (["--dose", "1.5"], "--dose 1.5"),
     (["--dose", "0.5", "--strength", "0.5"], "leave --strength out"),
     (["--dose", "0.5", "--target-noise", "10"], "give one of them"),
+    (["--style", "no/such/scan.nii.gz"], "--style no/such/scan.nii.gz: does not exist"),
     (["--target-noise", "-3"], "--target-noise"),
     (["--key-file", "k"], "--deidentify"),
     (["--resume", "--deidentify", "basic"], "--key-file"),
@@ -144,3 +145,12 @@ def test_numbers_in_range_pass() -> None:
 
 def places(source: Path, dest: Path, deidentify: str | None = None, key_file: Path | None = None) -> None:
     check_places(source, dest, resume=False, overwrite=False, deidentify=deidentify, key_file=key_file)
+
+
+def test_a_style_is_a_name_or_the_path_of_a_scan(tmp_path: Path) -> None:
+    scan = tmp_path / "chest.nii.gz"
+    scan.touch()
+    assert style_reference("smooth") is None
+    assert style_reference(str(scan)) == scan
+    with pytest.raises(UsageError, match="does not exist"):
+        style_reference("chest.nii.gz")

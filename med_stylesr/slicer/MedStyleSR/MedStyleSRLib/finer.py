@@ -49,12 +49,11 @@ def finer(voxels, factors, tell=lambda: None):
 
 
 def _between(coarse, factor):
-    """Finer along the first axis, in the engine's order there: values that pass through first, then the correction."""
+    """Finer along the first axis, as the engine does it: values that pass through count in the correction too."""
     known, axis = np.clip(coarse, *HU_RANGE), (0,)
-    fine = np.where(
-        _repeated(known != coarse, axis, factor), _repeated(coarse, axis, factor), _cubic(known, axis, factor)
-    )
-    return fine + _cubic(coarse - _averaged(fine, axis, factor), axis, factor)
+    outside, same = _repeated(known != coarse, axis, factor), _repeated(coarse, axis, factor)
+    fine = np.where(outside, same, _cubic(known, axis, factor))
+    return np.where(outside, same, fine + _cubic(coarse - _averaged(fine, axis, factor), axis, factor))
 
 
 def _refined(coarse, axes, factor):
