@@ -59,7 +59,8 @@ class _Tally:
             if failed:
                 self._failed.append(one_line(f"{event['source']}: {event['reason']}"))
             if kind == "done":
-                self._slices += event["facts"]["shape"][0]
+                # Verbs that make something else than enhanced scans do not count slices.
+                self._slices += event["facts"].get("shape", (0,))[0]
             self._ended = self._ended or kind == "end"
 
         return count
@@ -69,7 +70,8 @@ class _Tally:
         if not self._ended:
             return
         counts = self._counts
-        print(f"{'done':>9} {counts['done']:>6}   {self._slices} slices in {_time(time.monotonic() - self._begun)}")
+        slices = f"{self._slices} slices " if self._slices else ""
+        print(f"{'done':>9} {counts['done']:>6}   {slices}in {_time(time.monotonic() - self._begun)}")
         print(f"{'failed':>9} {counts['failed']:>6}")
         print(f"{'skipped':>9} {counts['skipped']:>6}", flush=True)
         if sum(counts.values()) > _MANY:
