@@ -12,7 +12,7 @@ from med_stylesr import __version__
 from med_stylesr.errors import InputError, MedStyleError, UsageError
 from med_stylesr.geometry import VoxelGrid
 from med_stylesr.inference.enhancer import Enhancement, Enhancer, require_even_slices
-from med_stylesr.inference.request import EnhanceOptions
+from med_stylesr.inference.request import REFERENCE_STYLE, EnhanceOptions
 from med_stylesr.inference.slices import ArraySlices, DecodedSlices, SliceSource
 from med_stylesr.io.derivation import SMOOTHING, SPATIAL_RESAMPLING, Derivation
 from med_stylesr.io.derived_header import DerivedHeader
@@ -278,6 +278,12 @@ def derivation_of(
             "style": options.style,
             "strength": facts["strength"],
             "towards smooth": facts["towards_smooth"],
+            **({"gain": facts["gain"]} if facts["gain"] != 1 else {}),
+            **(
+                {"style reference sha256": enhancer.offer(through_plane=False).weights_sha256[-1]}
+                if options.style == REFERENCE_STYLE
+                else {}
+            ),
             "scale": list(options.scale),
             **({"safe": "yes"} if options.safe else {}),
         },
