@@ -16,7 +16,7 @@ from med_stylesr.io.series import DicomSeries
 from med_stylesr.service.manifest import DONE, FAILED, Entry, record_path
 from med_stylesr.service.plan import Job
 from med_stylesr.service.privacy import Privacy
-from med_stylesr.service.worker_main import DEBUG_VARIABLE
+from med_stylesr.service.worker_main import DEBUG_VARIABLE, require_unstopped
 
 if TYPE_CHECKING:
     # Imports torch, which the process that only watches over workers does not need.
@@ -88,10 +88,14 @@ def _no_memory_is_told_as_such() -> Generator[None, None, None]:
 def _enhanced(job: Job, bench: Bench, progress: Callable[[int, int], None], seconds: Callable[[], float]) -> Outcome:
     from med_stylesr.service.jobs import Journal, enhance_file, enhance_series
 
+    def told(outcome: Outcome) -> dict[str, Any]:
+        require_unstopped()
+        return vars(_done(job, bench.privacy, outcome, seconds()).entry)
+
     journal = Journal(
         record_path(bench.dest, job.entry.fingerprint),
         datetime.fromisoformat(job.entry.created) if job.entry.created else datetime.now().astimezone(),
-        lambda outcome: vars(_done(job, bench.privacy, outcome, seconds()).entry),
+        told,
     )
     if isinstance(job.item, DicomSeries):
         return enhance_series(job.item, bench, progress, journal)

@@ -20,6 +20,7 @@ DEBUG_VARIABLE: Final = "MED_STYLESR_DEBUG"
 """Set by `med-stylesr --debug`: tracebacks of internal errors are shown."""
 
 _busy = threading.Event()
+_stopped = threading.Event()
 
 
 def serve(
@@ -72,7 +73,19 @@ def _show(error: BaseException) -> None:
         traceback.print_exception(error)
 
 
+def require_unstopped() -> None:
+    """To be called before what cannot be taken back.
+
+    Raises:
+        KeyboardInterrupt: if this worker was told to stop. Compiled code may turn the first one into an error of its
+            own, or drop it; what came of that must not pass for a result.
+    """
+    if _stopped.is_set():
+        raise KeyboardInterrupt
+
+
 def _interrupt(signum: int, frame: object) -> None:
+    _stopped.set()
     raise KeyboardInterrupt
 
 

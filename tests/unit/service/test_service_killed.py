@@ -10,6 +10,8 @@ import json
 import os
 import signal
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from phantoms import BODY, stack, write_series
 from service_runs import settled, tree_hash
 
 from med_stylesr.io.volume_file import write_volume_file
+from med_stylesr.service import worker_main
 from med_stylesr.service.batch import EPOCH_VARIABLE
 from med_stylesr.volume import CTVolume
 
@@ -128,3 +131,26 @@ def test_two_runs_never_work_in_one_place_at_once(tmp_path: Path, source: Path, 
     with lock.sole_use(tmp_path / "out"), pytest.raises(UsageError, match="another run is at work"):
         enhance(source, tmp_path / "out")
     assert enhance(source, tmp_path / "out").status == 0
+
+
+def test_what_an_interruption_spoilt_unnoticed_does_not_pass_for_the_result(
+    tmp_path: Path, source: Path, enhance: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled code may swallow the KeyboardInterrupt by which a worker is told to stop, and fail for no reason."""
+
+    def interrupted_report(*arguments: Any) -> list[str]:
+        with suppress(KeyboardInterrupt):
+            worker_main._interrupt(signal.SIGTERM, None)
+        return ["no report was written (SystemError: returned a result with an exception set)"]
+
+    dest = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(worker_main, "_stopped", threading.Event())
+        patch.setattr("med_stylesr.service.jobs.write_report", interrupted_report)
+        with pytest.raises(KeyboardInterrupt):
+            enhance(source, dest, report=True)
+    assert not [place for place in tree_hash(dest) if place != "manifest.json"]
+    assert all(entry["status"] != "done" for entry in json.loads((dest / "manifest.json").read_text())["series"])
+    run = enhance(source, dest, report=True, resume=True)
+    assert run.status == 0
+    assert all(place.with_name(f"{place.name}.html").exists() for place in run.outputs if place.suffix != ".html")
