@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import importlib.metadata
+import inspect
 import json
 import logging
 import os
 import platform
+import pydoc
 import re
 import shutil
 import subprocess
@@ -115,7 +117,8 @@ def find_overlay(name: str) -> Path:
 def check_keys(files: Sequence[str], overrides: Mapping[str, Any]) -> None:
     """Reject keys that nothing in the configuration knows: MONAI itself would ignore a typing error in silence.
 
-    A key is known if the base config has it, or (for new top-level keys of an overlay) if some value refers to it.
+    A key is known if the base config has it, if it is an argument of the part it is given to (`_target_`), or (for new
+    top-level keys of an overlay) if some value refers to it.
 
     Args:
         files: the base config and its overlays.
@@ -125,18 +128,17 @@ def check_keys(files: Sequence[str], overrides: Mapping[str, Any]) -> None:
         UsageError: naming the key and the nearest known one.
     """
     base = _load(files[0])
-    known = set(_ids(base))
+    known = _ids(base)
     for name in files[1:]:
-        overlay = _load(name)
+        overlay = {key.lstrip("+"): value for key, value in _load(name).items()}
         referred = set(re.findall(r"@([\w#:]+)", json.dumps([overlay, base])))
         for key in overlay:
-            bare = key.lstrip("+")
-            if bare not in known and bare not in referred:
-                _unknown(bare, known, name)
-        known |= {bare for key, value in overlay.items() for bare in _ids({key.lstrip("+"): value})}
+            if key not in known and key not in referred:
+                _check_argument(key, known, name)
+        known |= _ids(overlay)
     for key in overrides:
         if key not in known:
-            _unknown(key, known, "override")
+            _check_argument(key, known, "override")
 
 
 def record(config: Mapping[str, Any], run_dir: Path) -> None:
@@ -199,19 +201,40 @@ def _load(path: str) -> dict[str, Any]:
     return dict(config)
 
 
-def _ids(config: Any, prefix: str = "") -> list[str]:
-    found = []
+def _ids(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Values of a config by id, at all depths."""
+    found = {}
     entries = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
     for key, value in entries:
         name = f"{prefix}#{key}" if prefix else str(key)
-        found += [name, *_ids(value, name)]
+        found[name] = value
+        found |= _ids(value, name)
     return found
 
 
-def _unknown(key: str, known: set[str], where: str) -> None:
-    close = difflib.get_close_matches(key, sorted(known), 1)
+def _check_argument(key: str, known: Mapping[str, Any], where: str) -> None:
+    """Accept a key that no config has yet if the part it belongs to takes an argument of that name."""
+    part, _, argument = key.rpartition("#")
+    taken = _arguments(str(known.get(f"{part}#_target_", "")))
+    if argument in taken:
+        return
+    close = difflib.get_close_matches(key, sorted({*known, *(f"{part}#{name}" for name in taken)}), 1)
     hint = f"did you mean {close[0]}" if close else "see docs/reference/config.md"
     raise UsageError(f"{where}: key {key}", "is in no config of this run", hint)
+
+
+def _arguments(target: str) -> set[str]:
+    """Names that a part takes: its own, and its base classes' as long as it hands further keywords up to them."""
+    part = pydoc.locate(target)
+    names: set[str] = set()
+    for made in [vars(cls).get("__init__") for cls in part.__mro__] if isinstance(part, type) else [part]:
+        if not inspect.isfunction(made):
+            continue
+        parameters = inspect.signature(made).parameters.values()
+        names |= {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return names - {"self"}
 
 
 def _printing(config: Any) -> list[str]:

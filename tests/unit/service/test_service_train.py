@@ -26,6 +26,20 @@ def test_every_overlay_that_comes_with_the_package_passes_the_check() -> None:
             check_keys([str(CONFIG), str(overlay)], {})
 
 
+def test_the_overlays_of_the_shipped_encoder_pass_the_check_in_their_order() -> None:
+    configs = CONFIG.parents[3] / "configs"
+    check_keys([str(CONFIG), str(configs / "encoder.json"), str(configs / "weights" / "ct_encoder.json")], {})
+
+
+def test_an_argument_that_a_part_takes_may_be_given_and_no_other() -> None:
+    # The evaluator names it, the trainer hands it on to its base class.
+    check_keys([str(CONFIG)], {"validate#evaluator#decollate": False, "train#trainer#decollate": False})
+    with pytest.raises(UsageError, match="did you mean validate#evaluator#decollate"):
+        check_keys([str(CONFIG)], {"validate#evaluator#decolate": False})
+    with pytest.raises(UsageError, match="in no config of this run"):
+        check_keys([str(CONFIG)], {"nowhere#at_all": 1})
+
+
 def test_a_new_key_of_an_overlay_must_be_referred_to(tmp_path: pathlib.Path) -> None:
     overlay = tmp_path / "mine.json"
     overlay.write_text(json.dumps({"lerning_rate": 1}))
