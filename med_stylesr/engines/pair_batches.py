@@ -6,8 +6,11 @@ With y the scan as it is, n the noise that dose fraction d adds and x = y + n th
     normal-dose  y + √d/(1 + √d) · n        whose mean given x leaves √d of the noise: normal-dose level, own texture
     as-is        y + n                      all of the noise: super-resolution only
     soft, sharp  K (normal-dose)            at normal dose through one soft or one sharp kernel K, whatever the input's
+    noise-free   y, for (1 − d) p + d x     with p the prediction, which is best without noise, as y has d of that of x
+                                            on average: no clean image is needed, nor need p know the dose
 
-(The noise of y and n are parts of the noise of x, in proportion d to 1 − d; hence the factor.)
+(The noise of y and n are parts of the noise of x, in proportion d to 1 − d; hence the factors. The last line is that of
+Moran et al., Noisier2Noise, CVPR 2020, doi:10.1109/CVPR42600.2020.01208, weighted as its variance asks for.)
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ from med_stylesr.engines.pair_augment import (
     zoomed,
 )
 from med_stylesr.engines.pair_cache import STORED_PER_HU, CachedScan, open_cache
-from med_stylesr.engines.pair_plan import BatchPlan, KernelStyle, References, kept_noise
+from med_stylesr.engines.pair_plan import NOISE_FREE, BatchPlan, KernelStyle, References, kept_noise
 from med_stylesr.hu import HU_MAX, HU_MIN
 
 _AIR_HU: Final = -950.0
@@ -93,7 +96,8 @@ class PairBatches(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Batch `index`: `image` (B, C, h, w) or (B, 1, D, h, w), `label`, `real`, `style` and `scale`.
 
-        `style` is (B,) int64 or references (B, 1, h', w').
+        `style` is (B,) int64 or references (B, 1, h', w'). `noisy` is the label with the noise of the input, `kept`
+        (B,) the share of it that predictions are to be given back before they are compared with the label.
         `real` is what adversaries hold for real: the label has more noise than normal dose wherever a mean-square
         estimate of it is to have as much.
         """
@@ -104,17 +108,13 @@ class PairBatches(Dataset[dict[str, Any]]):
         scale = [int(s) for s in plan.scales[int(rng.integers(len(plan.scales)))]]
         referenced = scale == [1, 1] and rng.random() < self._references.probability
         make = self._referenced if referenced else self._named
-        images, labels, reals, styles = zip(*(make(rng, scale) for _ in range(plan.batch_size)), strict=True)
-        return {
-            "image": torch.from_numpy(np.stack(images)),
-            "label": torch.from_numpy(np.stack(labels)),
-            "real": torch.from_numpy(np.stack(reals)),
-            "style": torch.from_numpy(np.stack(styles)),
-            "scale": scale,
-        }
+        samples = zip(*(make(rng, scale) for _ in range(plan.batch_size)), strict=True)
+        names = ("image", "label", "real", "noisy", "kept", "style")
+        stacked = (torch.from_numpy(np.stack(values)) for values in samples)
+        return {**dict(zip(names, stacked, strict=True)), "scale": scale}
 
     def _named(self, rng: np.random.Generator, scale: list[int]) -> tuple[NDArray[Any], ...]:
-        """Sample of a style of the bank: image, label, real, number of the style."""
+        """What `_sample` returns for a style of the bank, and the number of the style."""
         plan, scan = self._plan, self._scan(rng)
         finer = max(scale) > 1
         style = str(rng.choice([name for name in plan.trained_styles if not (finer and name in self._kernels)]))
@@ -126,7 +126,7 @@ class PairBatches(Dataset[dict[str, Any]]):
         return *self._sample(rng, scan, scale, style, wanted), np.array(list(plan.styles).index(style))
 
     def _referenced(self, rng: np.random.Generator, scale: list[int]) -> tuple[NDArray[Any], ...]:
-        """Sample of a style that only its reference tells: image, label, real, reference."""
+        """What `_sample` returns for a style that only its reference tells, and the reference."""
         how, scan = self._references, self._scan(rng)
         anything = Variety(refilter=1.0, f50_px=how.f50_px, boost=how.boost)
         wanted = _Wanted(random_response(rng, anything), how.input_boost)
@@ -141,7 +141,7 @@ class PairBatches(Dataset[dict[str, Any]]):
     def _sample(
         self, rng: np.random.Generator, scan: CachedScan, scale: list[int], style: str, wanted: _Wanted | None
     ) -> tuple[NDArray[np.float32], ...]:
-        """Image, label and real, turned and mirrored at random."""
+        """Image, label, real and noisy, turned and mirrored at random, and the share of noise to give back."""
         low, high = self._plan.dose_range
         dose = float(low * (high / low) ** (rng.uniform() ** self._plan.dose_skew))
         clean, noise = self._varied(rng, scan, scale, dose, wanted)
@@ -149,13 +149,15 @@ class PairBatches(Dataset[dict[str, Any]]):
         target, seen = clean[0] + share * noise[0], clean[1] + noise[1]
         real = target if share == 1.0 else clean[0]
         flip, turn = bool(rng.integers(2)), int(rng.integers(4))
-        target, real, seen = (np.rot90(x[..., ::-1] if flip else x, turn, (-2, -1)) for x in (target, real, seen))
+        fine = (target, real, clean[0] + noise[0])
+        target, real, noisy, seen = (np.rot90(x[..., ::-1] if flip else x, turn, (-2, -1)) for x in (*fine, seen))
         image = _averaged(seen, [1, *scale] if len(scale) == 2 else scale)
         if len(scale) == 2:
-            label, real = target[self._plan.slices // 2][None], real[self._plan.slices // 2][None]
+            target, real, noisy = (x[self._plan.slices // 2] for x in (target, real, noisy))
         else:
-            image, label, real = image[None], target[None], real[None]
-        return np.ascontiguousarray(image), np.ascontiguousarray(label), np.ascontiguousarray(real)
+            image = image[None]
+        kept = np.array(dose if style == NOISE_FREE else 0.0, dtype=np.float32)
+        return *(np.ascontiguousarray(x) for x in (image, target[None], real[None], noisy[None])), kept
 
     def _varied(
         self, rng: np.random.Generator, scan: CachedScan, scale: list[int], dose: float, wanted: _Wanted | None

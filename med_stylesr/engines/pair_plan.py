@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+NOISE_FREE: Final = "noise-free"
+"""Style without any noise: the end of the strength scale that no dose is needed for."""
 
 
 def kept_noise(style: str, dose_fraction: float) -> float:
@@ -14,7 +17,7 @@ def kept_noise(style: str, dose_fraction: float) -> float:
     Raises:
         ValueError: for a style without a definition here.
     """
-    if style == "smooth":
+    if style in ("smooth", NOISE_FREE):
         return 0.0
     if style in ("normal-dose", "soft", "sharp"):
         return math.sqrt(dose_fraction) / (1 + math.sqrt(dose_fraction))

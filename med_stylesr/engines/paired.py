@@ -89,6 +89,10 @@ class PairedGanTrainer(SupervisedTrainer):
 
     Adversaries hold the batch's `real` (B, 1, …) for real where it has one, its label otherwise.
 
+    Where the batch has `noisy` (B, 1, …) and `kept` (B,), a prediction p is compared as (1 − kept) p + kept · noisy,
+    and adversaries are shown (1 − √kept) p + √kept · noisy: with kept = d, the dose fraction, these are the mean-square
+    estimate of the normal-dose image and the one with normal-dose noise, both made of a p without noise.
+
     The iteration's losses and gradient norms are checked before the optimiser moves: a value that is not finite stops
     the run and the weights stay as they were.
 
@@ -140,9 +144,10 @@ class PairedGanTrainer(SupervisedTrainer):
         self.network.train()
         pred = self._generate(image, *args, **kwargs)
         self._show(image, label, pred)
-        sides = self._active([Side(adversary, pred, real, style) for adversary in self.adversaries])
+        compared, shown = given_back(pred, batchdata)
+        sides = self._active([Side(adversary, shown, real, style) for adversary in self.adversaries])
         terms = self._discriminate(sides)
-        total, parts = fidelity(self.loss_function, pred, label, style)
+        total, parts = fidelity(self.loss_function, compared, label, style)
         terms.update({name: value.detach().mean() for name, value in parts.items()})
         return self._finish(total, sides, terms)
 
@@ -190,6 +195,14 @@ class PairedGanTrainer(SupervisedTrainer):
         require_finite({"gradient": norm}, self.state)
         self.optimizer.step()
         return norm
+
+
+def given_back(pred: Tensor, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Return predictions as losses and as adversaries are to see them, see `PairedGanTrainer`."""
+    if "kept" not in batch:
+        return pred, pred
+    noisy, kept = batch["noisy"].to(pred), batch["kept"].to(pred).view(-1, *[1] * (pred.dim() - 1))
+    return torch.lerp(pred, noisy, kept), torch.lerp(pred, noisy, kept.sqrt())
 
 
 def fidelity(loss: nn.Module, pred: Tensor, label: Tensor, style: Tensor | None) -> tuple[Tensor, Mapping[str, Tensor]]:

@@ -11,6 +11,7 @@ import torch
 from med_stylesr.engines.pair_batches import PairBatches
 from med_stylesr.engines.pair_cache import STORED_PER_HU, NoiseDraw, cache_scan, open_cache, random_draws
 from med_stylesr.engines.pair_plan import kept_noise
+from med_stylesr.engines.paired import given_back
 from med_stylesr.errors import InputError
 
 PLAN = {
@@ -43,6 +44,43 @@ def test_targets_leave_the_promised_share_of_noise_after_mean_square_estimation(
     for style, share in (("smooth", dose), ("normal-dose", np.sqrt(dose)), ("as-is", 1.0)):
         target = own + kept_noise(style, dose) * inserted
         assert (target @ seen) / (seen @ seen) == pytest.approx(share, abs=0.01)
+
+
+def test_a_prediction_given_back_its_share_of_noise_is_best_without_any_at_every_dose() -> None:
+    """The best multiple of noise e + n of any mixture of doses, compared with e after d of it is given back, is 0."""
+    rng = np.random.default_rng(0)
+    dose = rng.uniform(0.05, 0.9, 400_000)
+    own = rng.normal(0, 1, dose.size)
+    seen = own + rng.normal(0, np.sqrt(1 / dose - 1))
+    # Least squares of (1 - d) a x = e - d x.
+    slope, wanted = (1 - dose) * seen, own - dose * seen
+    assert (slope @ wanted) / (slope @ slope) == pytest.approx(0, abs=0.01)
+
+
+def test_noise_is_given_back_to_noise_free_predictions_only() -> None:
+    pred, noisy = torch.zeros(2, 1, 4, 4), torch.full((2, 1, 4, 4), 8.0)
+    compared, shown = given_back(pred, {"noisy": noisy, "kept": torch.tensor([0.0, 0.25])})
+    assert compared.amax(dim=(1, 2, 3)).tolist() == [0.0, 2.0]
+    assert shown.amax(dim=(1, 2, 3)).tolist() == [0.0, 4.0]
+
+
+@pytest.mark.parametrize(("scale", "slices"), [([1, 1], 3), ([2, 2], 3), ([2, 1, 1], 2)])
+def test_what_is_given_back_is_the_label_with_the_noise_of_the_input(
+    cache: Path, scale: list[int], slices: int
+) -> None:
+    styles = ["smooth", "noise-free"]
+    plan = {**PLAN, "styles": styles, "trained_styles": styles, "batch_size": 8, "scales": [scale], "slices": slices}
+    batch = PairBatches(cache, 1, 1, **plan)[0]
+    noisy = batch["noisy"].unflatten(-1, (-1, scale[-1])).mean(-1).unflatten(-2, (-1, scale[-2])).mean(-2)
+    if len(scale) == 3:
+        noisy = noisy.unflatten(2, (-1, scale[0])).mean(3)
+    image = batch["image"][:, 1:2] if len(scale) == 2 else batch["image"]
+    torch.testing.assert_close(noisy, image, atol=1e-2, rtol=0)
+    # Only a style of its own is given noise back, in proportion to the dose.
+    low, high = PLAN["dose_range"]
+    assert all(
+        low <= kept <= high if style else kept == 0 for kept, style in zip(batch["kept"], batch["style"], strict=True)
+    )
 
 
 def test_an_unknown_style_has_no_target() -> None:
