@@ -12,6 +12,7 @@ import torch
 
 from med_stylesr.errors import UsageError
 from med_stylesr.inference.model_cache import CachedModels
+from med_stylesr.inference.normal_dose import NormalDoseNoise
 from med_stylesr.networks.generator import StyleSRGenerator
 
 BUNDLE_2D = "ldct_stylesr_2d"
@@ -33,6 +34,7 @@ class LoadedBundle:
         weights_sha256: of models/model.pt, hexadecimal.
         models: what was made of it for other runtimes.
         style_reference: whether its style encoder was trained, so that a style can be taken from a scan.
+        normal_dose: table of the noise of normal-dose scans, if the bundle has one.
     """
 
     path: Path
@@ -42,6 +44,7 @@ class LoadedBundle:
     weights_sha256: str
     models: CachedModels
     style_reference: bool
+    normal_dose: NormalDoseNoise | None = None
 
 
 def bundles_root() -> Path:
@@ -104,6 +107,7 @@ def load_bundle(name_or_path: str | Path, device: torch.device) -> LoadedBundle:
         weights_sha256=hashlib.sha256(stored).hexdigest(),
         models=models,
         style_reference=bool(told.get("style_reference", False)),
+        normal_dose=NormalDoseNoise.of_bundle(path),
     )
 
 

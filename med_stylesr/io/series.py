@@ -104,6 +104,17 @@ class DicomSeries:
         return "\\".join(words(self.headers[0], "ConvolutionKernel"))
 
     @property
+    def manufacturer(self) -> str:
+        """Manufacturer (0008,0070), or an empty string."""
+        return text(self.headers[0], "Manufacturer")
+
+    @property
+    def kvp(self) -> float | None:
+        """KVP (0018,0060) in kV, or None when not given."""
+        voltage = number(self.headers[0], "KVP")
+        return voltage if voltage is not None and voltage > 0 else None
+
+    @property
     def thickness_mm(self) -> float | None:
         """Median SliceThickness (0018,0050) in mm, or None when not given."""
         given = [t for t in (number(h, "SliceThickness") for h in self.headers) if t is not None and t > 0]
