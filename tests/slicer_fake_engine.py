@@ -19,6 +19,15 @@ REMOVED = 10.0
 """HU that the fake result has above its input: enough to tell the two apart."""
 
 
+def laid_out(folder: Path) -> Path:
+    """A program that starts the fake engine, and a folder `scratch` for its temporary files; returns the program."""
+    program = folder / "med-stylesr"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{__file__}" "$@"\n')
+    program.chmod(0o755)
+    (folder / "scratch").mkdir()
+    return program
+
+
 def alive(pid: int) -> bool:
     """Whether a process runs (a zombie does not)."""
     try:

@@ -49,12 +49,8 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, application: Any) ->
     """The fake engine, chosen in the settings; call it to say how it is to behave."""
     import qt
 
-    program = tmp_path / "med-stylesr"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{slicer_fake_engine.__file__}" "$@"\n')
-    program.chmod(0o755)
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    program = slicer_fake_engine.laid_out(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
     monkeypatch.setenv("FAKE_ENGINE", "fine")
     monkeypatch.setenv("FAKE_ENGINE_PIDS", str(tmp_path / "pids"))
     qt.QSettings().setValue("MedStyleSR/Program", str(program))

@@ -15,12 +15,8 @@ sys.path.insert(0, str(slicer_fake_engine.LIBRARY))
 @pytest.fixture
 def fake_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program that starts the fake engine; temporary files go to a folder of the test."""
-    program = tmp_path / "med-stylesr"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{slicer_fake_engine.__file__}" "$@"\n')
-    program.chmod(0o755)
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    program = slicer_fake_engine.laid_out(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
     monkeypatch.setenv("FAKE_ENGINE_PIDS", str(tmp_path / "pids"))
     return program
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from MedStyleSRLib.batch_run import BatchRun, default_dest
 from MedStyleSRLib.command import EnhanceRequest
-from MedStyleSRLib.engine_task import CANCELLED, DONE, FAILED
+from MedStyleSRLib.engine_run import CANCELLED, DONE, FAILED
 from MedStyleSRLib.program import Program
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from MedStyleSRLib.box import Box, finer_affine
 from MedStyleSRLib.command import EnhanceRequest
-from MedStyleSRLib.engine_task import CANCELLED, DONE, FAILED, EngineTask, as_transferred, whole_volume
+from MedStyleSRLib.engine_run import CANCELLED, DONE, FAILED
+from MedStyleSRLib.engine_task import EngineTask, as_transferred, whole_volume
 from MedStyleSRLib.problems import Cancelled, DeviceMissing, EngineProblem, OutOfMemory, ProgramProblem
 from MedStyleSRLib.program import Program
 from slicer_fake_engine import REMOVED, alive

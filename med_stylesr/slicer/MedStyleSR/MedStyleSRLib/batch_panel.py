@@ -5,7 +5,8 @@ import os
 import ctk
 import qt
 
-from .batch_run import CANCELLED, DONE, RUNNING, BatchRun, default_dest
+from .batch_run import BatchRun, default_dest
+from .engine_run import CANCELLED, DONE, RUNNING
 from .i18n import _
 from .problems import EngineProblem
 from .pump import Pump

@@ -1,14 +1,11 @@
 """All scans of a folder through the engine: its process and the state of every scan. Knows neither Qt nor MRML."""
 
-import json
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from .engine_task import CANCELLED, DONE, FAILED, RUNNING
+from .engine_run import EngineRun
 from .i18n import _
-from .problems import Cancelled, EngineProblem, explain
-from .process import ProcessGroup
+from .problems import explain
 
 GRACE_S = 15.0
 """Time for the engine to remove unfinished results from the user's folder."""
@@ -33,8 +30,8 @@ class Row:
     good: bool = None
 
 
-class BatchRun:
-    """A folder being enhanced. `start` it, then ask it from a timer.
+class BatchRun(EngineRun):
+    """A folder being enhanced. Cancelled, it keeps finished results; the engine removes unfinished ones.
 
     Args:
         program: called on the run's thread; gives the `Program`.
@@ -46,74 +43,27 @@ class BatchRun:
         jobs: scans at the same time.
 
     Attributes:
-        state: RUNNING, DONE, FAILED or CANCELLED.
         rows: `Row`s in the order in which scans were met.
-        problem: `EngineProblem` when the run as a whole failed or was cancelled.
         finished: scans that are done or failed.
         total: scans in all; 0 while unknown.
         slices: (done, total) of the scan at work, or None.
     """
 
     def __init__(self, program, request, source, dest, resume=False, overwrite=False, jobs=1):
-        self._program, self._source = program, str(source)
+        super().__init__("MedStyleSR batch", program, GRACE_S)
+        self._source = str(source)
         self._arguments = request.for_folder(source, dest, resume, overwrite, jobs)
         self._by_number = {}
-        self._process = None
-        self._cancelled = threading.Event()
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self.state, self.rows, self.problem = RUNNING, [], None
+        self.rows = []
         self.finished, self.total, self.slices = 0, 0, None
 
-    def start(self):
-        """Begin; returns at once."""
-        threading.Thread(target=self._run, daemon=True, name="MedStyleSR batch").start()
-
-    def cancel(self):
-        """Stop; returns at once. Finished results stay, unfinished ones are removed by the engine."""
-        with self._lock:
-            self._cancelled.set()
-            if self._process is not None:
-                self._process.stop(GRACE_S)
-
-    def wait(self, seconds):
-        """Wait a while for the end; tells whether it has come."""
-        return self._ended.wait(seconds)
-
-    def _run(self):
-        try:
-            self._go_through()
-            self.state = DONE
-        except EngineProblem as problem:
-            self.problem = Cancelled() if self._cancelled.is_set() else problem
-            self.state = CANCELLED if self._cancelled.is_set() else FAILED
-        except Exception as error:
-            what = f"{type(error).__name__}: {error}"
-            self.problem = EngineProblem(_("internal error"), what, _("please report it"))
-            self.state = FAILED
-        finally:
-            self._ended.set()
-
-    def _go_through(self):
+    def _work(self):
         program = self._program()
         program.version()
-        with self._lock:
-            if self._cancelled.is_set():
-                raise Cancelled
-            try:
-                self._process = ProcessGroup([*program.arguments, *self._arguments], program.environment, None)
-            except OSError as error:
-                raise EngineProblem(program.arguments[0], _("cannot be started"), str(error)) from None
-        for line in self._process.lines():
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict):
-                self._take(event)
+        for event, _line in self._lines(program, self._arguments, None):
+            self._take(event)
         status = self._process.finish()
-        if self._cancelled.is_set():
-            raise Cancelled
+        self._go_on()
         # 1: some scans failed, and the rows say which and why.
         if status not in (0, 1) or not self.rows:
             raise explain(status, "", list(self._process.errors))

@@ -1,10 +1,8 @@
 """One volume through the engine, on a thread of its own: files, process, progress, result. Knows no Qt and no MRML."""
 
-import json
 import queue
 import shutil
 import tempfile
-import threading
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -15,16 +13,15 @@ import numpy as np
 
 from .blend import Blend
 from .box import Box, cropped_affine, finer_affine
+from .engine_run import EngineRun
 from .finer import finer
 from .i18n import _
 from .noise import correction_variance
 from .nrrd import read_nrrd, write_nrrd
-from .problems import Cancelled, EngineProblem, OutOfMemory, ProgramProblem, explain
-from .process import ProcessGroup
+from .problems import EngineProblem, OutOfMemory, explain
 
 GRACE_S = 0.2
 """Time for the engine to stop by itself; its files are in a folder of ours, so nothing of it is missed."""
-RUNNING, DONE, FAILED, CANCELLED = "running", "done", "failed", "cancelled"
 
 
 @dataclass
@@ -56,8 +53,8 @@ class Result:
     seconds: float = 0.0
 
 
-class EngineTask:
-    """A volume being enhanced. Make it on any thread; `start` it, then ask it from a timer.
+class EngineTask(EngineRun):
+    """A volume being enhanced. It may be made on any thread.
 
     Args:
         program: called on the task's thread; gives the `Program`.
@@ -68,41 +65,21 @@ class EngineTask:
         wanted: `Box` that the result is cut to.
 
     Attributes:
-        state: RUNNING, DONE, FAILED or CANCELLED.
         result: `Result` once done.
-        problem: `EngineProblem` once failed or cancelled.
         stage: what is being done, in words.
         done: slices done by the engine.
         total: slices in all; 0 while unknown.
     """
 
     def __init__(self, program, request, voxels, affine, outer, wanted):
-        self._program, self._request = program, request
+        super().__init__("MedStyleSR", program, GRACE_S)
+        self._request = request
         self._voxels, self._affine, self._outer, self._wanted = voxels, affine, outer, wanted
         self._blends = request.blends(np.linalg.norm(affine[:3, :3], axis=0)[::-1])
         self._log = queue.Queue()
-        self._process = None
-        self._cancelled = threading.Event()
-        self._lock = threading.Lock()
-        self._finished = threading.Event()
         self._first_slices = None
-        self.state, self.result, self.problem = RUNNING, None, None
+        self.result = None
         self.stage, self.done, self.total = _("looking for the engine"), 0, 0
-
-    def start(self):
-        """Begin; returns at once."""
-        threading.Thread(target=self._run, daemon=True, name="MedStyleSR").start()
-
-    def cancel(self):
-        """Stop; returns at once. The state changes when everything has ended and is cleaned up."""
-        with self._lock:
-            self._cancelled.set()
-            if self._process is not None:
-                self._process.stop(GRACE_S)
-
-    def wait(self, seconds):
-        """Wait a while for the end, letting other threads work; tells whether it has come."""
-        return self._finished.wait(seconds)
 
     def log(self):
         """Lines since the last call."""
@@ -120,36 +97,22 @@ class EngineTask:
             return None
         return (time.monotonic() - since) / (self.done - already) * (self.total - self.done)
 
-    def _run(self):
+    def _work(self):
         started = time.monotonic()
-        folder = None
+        folder = Path(tempfile.mkdtemp(prefix="MedStyleSR-"))
         try:
-            folder = Path(tempfile.mkdtemp(prefix="MedStyleSR-"))
             self.result = self._enhanced(folder)
-            self.result.seconds = time.monotonic() - started
-            self.state = DONE
-        except EngineProblem as problem:
-            self._end_with(problem)
-        except MemoryError:
-            self._end_with(OutOfMemory(_("Slicer"), _("not enough memory"), _("close volumes that are not needed")))
-        except OSError as error:
-            self._end_with(EngineProblem(_("files"), str(error), _("make room on the disk of temporary files")))
-        except Exception as error:
-            self._log.put(traceback.format_exc())
-            what = f"{type(error).__name__}: {error}"
-            self._end_with(EngineProblem(_("internal error"), what, _("please report it with the log")))
         finally:
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
-            self._finished.set()
+            shutil.rmtree(folder, ignore_errors=True)
+        self.result.seconds = time.monotonic() - started
 
-    def _end_with(self, problem):
-        self.problem = Cancelled() if self._cancelled.is_set() else problem
-        self.state = CANCELLED if self._cancelled.is_set() else FAILED
-
-    def _go_on(self):
-        if self._cancelled.is_set():
-            raise Cancelled
+    def _explained(self, error):
+        if isinstance(error, MemoryError):
+            return OutOfMemory(_("Slicer"), _("not enough memory"), _("close volumes that are not needed"))
+        if isinstance(error, OSError):
+            return EngineProblem(_("files"), str(error), _("make room on the disk of temporary files"))
+        self._log.put(traceback.format_exc())
+        return super()._explained(error)
 
     def _enhanced(self, folder):
         program = self._program()
@@ -173,16 +136,9 @@ class EngineTask:
 
     def _process_volume(self, program, source, dest, folder):
         """Run the engine; returns its `done` event."""
-        arguments = [*program.arguments, *self._request.for_volume(source, dest, self._blends)]
-        with self._lock:
-            self._go_on()
-            try:
-                self._process = ProcessGroup(arguments, program.environment, str(folder))
-            except OSError as error:
-                raise ProgramProblem(arguments[0], _("cannot be started"), str(error)) from None
+        arguments = self._request.for_volume(source, dest, self._blends)
         done, reason = None, ""
-        for line in self._process.lines():
-            event = _event(line)
+        for event, line in self._lines(program, arguments, str(folder)):
             kind = event.get("event")
             if kind == "progress":
                 self._progress(event["done"], event["total"])
@@ -253,11 +209,3 @@ def whole_volume(voxels):
 
 def _whole_numbers(voxels):
     return voxels.dtype.kind in "iu" or all(bool((plane == np.rint(plane)).all()) for plane in voxels)
-
-
-def _event(line):
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return {}
-    return event if isinstance(event, dict) else {}

@@ -5,7 +5,8 @@ import json
 import numpy as np
 
 from .box import Box
-from .engine_task import CANCELLED, DONE, FAILED, RUNNING, EngineTask
+from .engine_run import CANCELLED, DONE, FAILED, RUNNING
+from .engine_task import EngineTask
 from .i18n import _
 from .live_blend import LiveBlend
 from .noise import noise_at

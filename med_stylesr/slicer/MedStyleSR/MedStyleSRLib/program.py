@@ -41,24 +41,16 @@ class Program:
         """
         name = " ".join(self.arguments)
         try:
-            run = subprocess.run(
-                [*self.arguments, "--version"],
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=ANSWER_S,
-                check=False,
-                **hidden_window(),
-            )
+            run = self.answer("--version", ANSWER_S)
         except subprocess.TimeoutExpired:
             raise ProgramProblem(name, _("does not answer"), _("choose another on the Settings tab")) from None
         except OSError as error:
             why = _("cannot be started ({reason})").format(reason=error.strerror or error)
             raise ProgramProblem(name, why, _("choose the med-stylesr program on the Settings tab")) from None
-        told = run.stdout.decode("utf-8", "replace").strip()
+        told = run.stdout.strip()
         found = _VERSION.match(told)
         if not found:
-            last = run.stderr.decode("utf-8", "replace").strip().splitlines()
+            last = run.stderr.strip().splitlines()
             why = _("is not med-stylesr ({answer})").format(answer=(last[-1:] or [told or "no answer"])[0][:200])
             raise ProgramProblem(name, why, _("choose the med-stylesr program on the Settings tab"))
         version = tuple(int(part) for part in found.groups())
@@ -67,6 +59,25 @@ class Program:
             why = _("is version {have}, this module needs {need} or newer").format(have=have, need=need)
             raise ProgramProblem(name, why, _("run: pip install --upgrade med-stylesr"))
         return ".".join(map(str, version))
+
+    def answer(self, question, seconds):
+        """Start the program with one argument and wait for its end; returns `subprocess.CompletedProcess` with text.
+
+        Raises:
+            OSError: if it cannot be started.
+            subprocess.TimeoutExpired: if it takes longer.
+        """
+        return subprocess.run(
+            [*self.arguments, question],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=seconds,
+            check=False,
+            **hidden_window(),
+        )
 
 
 def find_program(chosen, environment, module_file, private=None):

@@ -13,7 +13,6 @@ import slicer
 from .i18n import _
 from .private_install import PACKAGE, Installation, require_possible
 from .problems import EngineProblem
-from .program import hidden_window
 from .pump import Pump
 
 CHECK_S = 180
@@ -141,18 +140,10 @@ def check(find, tell):
     tell(_("Program: {path} (from: {origin})").format(path=" ".join(program.arguments), origin=program.origin))
     tell(_("Version: {version}").format(version=program.version()))
     try:
-        run = subprocess.run(
-            [*program.arguments, "doctor"],
-            env=program.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=CHECK_S,
-            check=False,
-            **hidden_window(),
-        )
+        run = program.answer("doctor", CHECK_S)
     except subprocess.TimeoutExpired:
         raise EngineProblem("med-stylesr doctor", _("does not come to an end"), _("run it in a terminal")) from None
-    lines = (run.stdout + run.stderr).decode("utf-8", "replace").splitlines()
+    lines = (run.stdout + run.stderr).splitlines()
     for line in lines:
         tell(line)
     if run.returncode != 0:
