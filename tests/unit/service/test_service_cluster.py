@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from phantoms import BODY, stack, write_series
-from service_runs import Run, tree_hash
+from service_runs import SETTINGS, Run, tree_hash
 
 from med_stylesr.errors import UsageError
-from med_stylesr.inference.enhancer import EnhanceOptions
-from med_stylesr.inference.strength import StrengthRequest
 from med_stylesr.service import cluster
 from med_stylesr.service.batch import exit_status, run_batch
 from med_stylesr.service.plan import Job
-from med_stylesr.service.settings import EnhanceSettings, Limits
+from med_stylesr.service.settings import Limits
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-SETTINGS = EnhanceSettings(
-    options=EnhanceOptions(request=StrengthRequest(strength=0.0)),
-    spacing_mm=None,
-    bundle="ldct_stylesr_2d",
-    device="cpu",
-    format="auto",
-    deidentify=None,
-    key_file=None,
-    overwrite=False,
-    report=False,
-    threads=1,
-    limits=Limits(),
-)
+BOUNDED = replace(SETTINGS, limits=Limits())
 
 
 @pytest.fixture
@@ -52,7 +39,7 @@ def spread(source: Path, dest: Path, take: Any = lambda event: None, **how: Any)
         take(event)
 
     options: dict[str, Any] = {"jobs": 2, "resume": False, "cluster": "local", **how}
-    manifest = run_batch(source, dest, SETTINGS, events=told, **options)
+    manifest = run_batch(source, dest, BOUNDED, events=told, **options)
     return Run(exit_status(manifest), dest, events)
 
 
