@@ -170,7 +170,18 @@ class RandDegrade(RandomizableTransform):
         return _reduced(noisy, volume, operator)
 
 
-class SimulateLowDosed(Randomizable, MapTransform):
+class _SeededDictionary(Randomizable, MapTransform):
+    """Dictionary version of a transform that draws: seeded, it seeds the transform."""
+
+    transform: Randomizable
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> Any:
+        """Seed everything that is drawn."""
+        self.transform.set_random_state(seed, state)
+        return super().set_random_state(seed, state)
+
+
+class SimulateLowDosed(_SeededDictionary):
     """Dictionary version of `SimulateLowDose`; all keys of one call share their noise.
 
     Args:
@@ -179,14 +190,11 @@ class SimulateLowDosed(Randomizable, MapTransform):
         allow_missing_keys: whether absent keys are passed over.
     """
 
+    transform: SimulateLowDose
+
     def __init__(self, keys: KeysCollection, transform: SimulateLowDose, allow_missing_keys: bool = False) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         self.transform = transform
-
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> Any:
-        """Seed the noise."""
-        self.transform.set_random_state(seed, state)
-        return super().set_random_state(seed, state)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The mapping with degraded volumes."""
@@ -212,7 +220,7 @@ class SimulateThickSlicesd(MapTransform):
         return _each(self, data, self.transform)
 
 
-class RandDegraded(Randomizable, MapTransform):
+class RandDegraded(_SeededDictionary):
     """Dictionary version of `RandDegrade`; all keys of one call are degraded alike.
 
     Args:
@@ -221,14 +229,11 @@ class RandDegraded(Randomizable, MapTransform):
         allow_missing_keys: whether absent keys are passed over.
     """
 
+    transform: RandDegrade
+
     def __init__(self, keys: KeysCollection, transform: RandDegrade, allow_missing_keys: bool = False) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         self.transform = transform
-
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> Any:
-        """Seed everything that is drawn."""
-        self.transform.set_random_state(seed, state)
-        return super().set_random_state(seed, state)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The mapping with degraded volumes."""
