@@ -86,7 +86,7 @@ class Terms:
     """Base and correction of a style for the last few scans, so that strengths cost one run of the network."""
 
     def __init__(self, runtime: Runtime, style: str) -> None:
-        self._runtime, self._code = runtime, runtime.style_code(style, style, 0.0)
+        self._runtime, self._code = runtime, runtime.style_code(style)
         self._last: tuple[int, NDArray[np.float32], NDArray[np.float32]] | None = None
 
     def at(self, strength: float) -> Process:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,19 +15,17 @@ from med_stylesr.errors import InputError, UsageError
 from med_stylesr.geometry import VoxelGrid
 from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_3D, LoadedBundle, load_bundle
 from med_stylesr.inference.choice import AUTO, choose_runtime
-from med_stylesr.inference.enhancement import SLAB, Enhancement
+from med_stylesr.inference.enhancement import Enhancement
 from med_stylesr.inference.ensemble import MirrorEnsemble, TrustLimits
+from med_stylesr.inference.pipeline import pipeline
 from med_stylesr.inference.reference import reference_code
 from med_stylesr.inference.request import DEFAULT_STYLE, REFERENCE_STYLE, EnhanceOptions, Offer
 from med_stylesr.inference.runtime import Runtime, pick_device
-from med_stylesr.inference.slices import ArraySlices, InPlane, SliceSource, ThroughPlane
-from med_stylesr.inference.strength import SMOOTH, StrengthPlan, plan_strength
+from med_stylesr.inference.slices import ArraySlices, SliceSource
+from med_stylesr.inference.strength import StrengthPlan, plan_strength
 from med_stylesr.volume import CTVolume
 
-AS_IS: Final = "as-is"
-"""Style that super-resolves and keeps the noise: for the second of two stages, the first has chosen the noise."""
-
-NOTHING: Final = StrengthPlan(0.0, 0.0, None, None, None, "given strength")
+NOTHING: Final = StrengthPlan(0.0, DEFAULT_STYLE, None, None, None, None, "given strength")
 """All noise is kept."""
 
 Progress = Callable[[int, int], None]
@@ -143,7 +142,7 @@ class Enhancer:
         in_plane = self.runtime(2)
         models = [self._ready(dims) for dims in ((2,) if options.scale[0] == 1 else (2, 3))]
         if plan is None and options.request.strength == 0 and options.scale == (1, 1, 1):
-            plan = StrengthPlan(0.0, 0.0, None, None, options.request.dose_fraction, "given strength")
+            plan = replace(NOTHING, correction=options.style, dose_fraction=options.request.dose_fraction)
         elif plan is None:
             plan = plan_strength(source, in_plane, options.style, options.request, spacing_mm)
 
@@ -160,32 +159,7 @@ class Enhancer:
         return Enhancement(source, stage, plan, options, spacing_mm, models)
 
     def _pipeline(self, source: SliceSource, plan: StrengthPlan, options: EnhanceOptions) -> SliceSource:
-        """What turns the slices of a scan into those of its result."""
-        (_, in_plane), (sz, sy, sx) = self._ready(2), options.scale
-        if plan.strength == 0 and options.scale == (1, 1, 1):
-            return source
-        code, factor = in_plane.style_code(options.style, SMOOTH, plan.towards_smooth), plan.strength * plan.gain
-        if (sz, sy, sx) == (1, 1, 1):
-            return InPlane(source, in_plane, code, factor, (1, 1))
-        # Automatic strength is about noise and must not take away the detail that super-resolution adds.
-        sparing = options.request.strength is None and plan.strength < 1 and AS_IS in in_plane.network.style_names
-        if sz == 1 and sparing:
-            return InPlane(source, in_plane, in_plane.style_code(AS_IS, options.style, plan.strength), 1.0, (sy, sx))
-        if sz == 1:
-            return InPlane(source, in_plane, code, factor, (sy, sx))
-        through = self._ready(3)[1]
-        plain = InPlane(source, in_plane, code, factor, (1, 1)) if factor > 0 else source
-        # What a kernel looks like is a matter of the plane: the other bundle only adds slices.
-        style = DEFAULT_STYLE if options.style == REFERENCE_STYLE else options.style
-        code = through.style_code(style, SMOOTH, plan.towards_smooth)
-        if sparing:
-            code = through.style_code(AS_IS, style, plan.strength)
-        stage: SliceSource = ThroughPlane(source, plain, through, code, 1.0 if sparing else plan.strength, sz, SLAB)
-        if (sy, sx) != (1, 1):
-            # The first stage has chosen the noise; the second refines, unless nothing is to be changed at all.
-            share = 1.0 if plan.strength > 0 or sparing else 0.0
-            stage = InPlane(stage, in_plane, in_plane.style_code(AS_IS, AS_IS, 0.0), share, (sy, sx))
-        return stage
+        return pipeline(source, plan, options, self.runtime(2), lambda: self.runtime(3))
 
     def enhance(
         self, volume: CTVolume, options: EnhanceOptions, progress: Progress | None = None

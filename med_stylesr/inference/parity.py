@@ -116,7 +116,7 @@ def compare(runtime: Runtime, reference: Runtime, scale: Sequence[int]) -> Parit
     """
     image = phantom(reference.network)
     first = reference.network.style_names[0]
-    code = reference.style_code(first, first, 0.0)
+    code = reference.style_code(first)
     base, correction = runtime.run(image, code, scale)
     wanted_base, wanted = reference.run(image, code, scale)
     return Parity.between(base + correction, wanted_base + wanted)

@@ -85,19 +85,21 @@ class Runtime(ABC):
         """Offer a further style under a name: its code (1, style_dim)."""
         self._learned[name] = code.detach()
 
-    def style_code(self, style: str, towards: str, share: float) -> Tensor:
-        """Code (1, style_dim) on the line from one named style (share 0) to another (share 1).
+    def style_code(self, style: str, towards: str | None = None, share: float = 0.0) -> Tensor:
+        """Code (1, style_dim) of a named style, or on the line from it (share 0) to another (share 1).
 
         Raises:
             UsageError: if the network has no such style.
         """
         try:
-            start, end = (self._learned.get(name, None) for name in (style, towards))
-            start = self.network.style_code(style).detach() if start is None else start
-            end = self.network.style_code(towards).detach() if end is None else end
+            start = self._code(style)
+            return start if towards is None else torch.lerp(start, self._code(towards), share)
         except ValueError as error:
             raise UsageError(f"--style {style}", str(error)) from None
-        return torch.lerp(start, end, share)
+
+    def _code(self, name: str) -> Tensor:
+        learned = self._learned.get(name)
+        return self.network.style_code(name).detach() if learned is None else learned
 
     @torch.inference_mode()
     def run(self, image: Tensor, code: Tensor, scale: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -277,8 +277,7 @@ def derivation_of(
             "runtime": f"{runtime['runtime']} {runtime['version']} {runtime['precision']}",
             "style": options.style,
             "strength": facts["strength"],
-            "towards smooth": facts["towards_smooth"],
-            **({"gain": facts["gain"]} if facts["gain"] != 1 else {}),
+            "correction": facts["correction"],
             **(
                 {"style reference sha256": enhancer.offer(through_plane=False).weights_sha256[-1]}
                 if options.style == REFERENCE_STYLE

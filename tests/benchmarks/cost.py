@@ -52,7 +52,7 @@ def timings(rows: list[Method], scan: BenchmarkScan, dose: float, bundle: Loaded
         scan.name, scan.normal[k : k + 1], scan.noise[k : k + 1], scan.noise_dose, scan.spacing_mm, (0,)
     )
     runtime = TorchRuntime(bundle.network)
-    stage = InPlane(ArraySlices(low), runtime, runtime.style_code("smooth", "smooth", 0.0), 1.0, (1, 1))
+    stage = InPlane(ArraySlices(low), runtime, runtime.style_code("smooth"), 1.0, (1, 1))
     stage.read(0, 1)
     table = {
         row.name: cpu_seconds(lambda row=row: row.run(low, one)) for row in rows if row.kind not in ("ours", "equal")

@@ -94,7 +94,7 @@ def calls(bundle: LoadedBundle, runtimes: list[Runtime], image: torch.Tensor) ->
         dense = nn.Conv2d(64, 64, 3, padding=1).to(memory_format=torch.channels_last).to(dtype)
         maps = torch.randn(1, 64, 256, 256).to(dtype).contiguous(memory_format=torch.channels_last)
         found[f"peak {precision}"] = lambda dense=dense, maps=maps: dense(maps)
-    code = runtimes[0].style_code(STYLE, STYLE, 0.0)
+    code = runtimes[0].style_code(STYLE)
     for runtime in runtimes:
         for scale in ([1, 1], [2, 2]):
             name = f"{runtime.name} {runtime.precision} x{scale[0]}"
@@ -144,7 +144,7 @@ def runtime_rows(runtimes: list[Runtime], seconds: dict[str, float], low: Hu, no
 
 def enhanced(runtime: Runtime, low: Hu) -> Hu:
     """Every third inner slice at full strength."""
-    code = runtime.style_code(STYLE, STYLE, 0.0)
+    code = runtime.style_code(STYLE)
     parts = []
     for k in range(1, len(low) - 1, 3):
         base, correction = runtime.run(torch.from_numpy(low[k - 1 : k + 2])[None], code, [1, 1])

@@ -29,7 +29,7 @@ def scan(slices: int) -> np.ndarray:
 @pytest.mark.parametrize("slices", [1, 2, 9])
 def test_in_plane_works_on_any_number_of_slices_in_any_portions(slices: int) -> None:
     run = runtime(2)
-    stage = InPlane(ArraySlices(scan(slices)), run, run.style_code("smooth", "smooth", 0), 1.0, (2, 2))
+    stage = InPlane(ArraySlices(scan(slices)), run, run.style_code("smooth"), 1.0, (2, 2))
     assert stage.shape == (slices, 64, 64)
     whole = stage.read(0, slices)
     for k in reversed(range(slices)):
@@ -38,7 +38,7 @@ def test_in_plane_works_on_any_number_of_slices_in_any_portions(slices: int) -> 
 
 def test_a_single_slice_sees_itself_as_its_neighbours() -> None:
     run = runtime(2)
-    code, one = run.style_code("smooth", "smooth", 0), scan(1)
+    code, one = run.style_code("smooth"), scan(1)
     alone = InPlane(ArraySlices(one), run, code, 1.0, (2, 2)).read(0, 1)
     among_copies = InPlane(ArraySlices(np.repeat(one, 3, axis=0)), run, code, 1.0, (2, 2)).read(1, 2)
     np.testing.assert_allclose(alone, among_copies, atol=1e-3)
@@ -47,7 +47,7 @@ def test_a_single_slice_sees_itself_as_its_neighbours() -> None:
 @pytest.mark.parametrize("slab", [1, 4, 20])
 def test_through_plane_in_slabs_equals_the_whole_volume(slab: int) -> None:
     run, hu = runtime(3), scan(11)
-    code = run.style_code("smooth", "smooth", 0)
+    code = run.style_code("smooth")
     whole = ThroughPlane(ArraySlices(hu), ArraySlices(hu), run, code, 1.0, 3, slab=11).read(0, 33)
     stage = ThroughPlane(ArraySlices(hu), ArraySlices(hu), run, code, 1.0, 3, slab)
     streamed = np.concatenate([stage.read(k, min(k + 5, 33)) for k in range(0, 33, 5)])
@@ -57,10 +57,8 @@ def test_through_plane_in_slabs_equals_the_whole_volume(slab: int) -> None:
 
 def test_stages_chain_and_strength_zero_is_the_interpolated_input() -> None:
     deep, flat, hu = runtime(3), runtime(2), scan(4)
-    through = ThroughPlane(
-        ArraySlices(hu), ArraySlices(hu), deep, deep.style_code("smooth", "smooth", 0), 0.0, 3, slab=2
-    )
-    both = InPlane(through, flat, flat.style_code("smooth", "smooth", 0), 0.0, (2, 2))
+    through = ThroughPlane(ArraySlices(hu), ArraySlices(hu), deep, deep.style_code("smooth"), 0.0, 3, slab=2)
+    both = InPlane(through, flat, flat.style_code("smooth"), 0.0, (2, 2))
     out = both.read(0, 12)
     assert out.shape == (12, 64, 64)
     back = out.reshape(4, 3, 32, 2, 32, 2).mean(axis=(1, 3, 5))
@@ -71,7 +69,7 @@ def test_thin_slices_average_to_the_thick_ones_they_stand_for() -> None:
     """A plate of bone one slice thick: interpolation alone spreads it into its neighbours."""
     run, hu = runtime(3), scan(7)
     hu[3] += 800
-    stage = ThroughPlane(ArraySlices(hu), ArraySlices(hu), run, run.style_code("smooth", "smooth", 0), 0.0, 3, slab=4)
+    stage = ThroughPlane(ArraySlices(hu), ArraySlices(hu), run, run.style_code("smooth"), 0.0, 3, slab=4)
     back = stage.read(0, 21).reshape(7, 3, 32, 32).mean(axis=1)
     alone = run.network.bases[0](torch.from_numpy(hu)[None, None])[0, 0].numpy().reshape(7, 3, 32, 32).mean(axis=1)
     assert abs(back[3] - hu[3]).mean() < 0.35 * abs(alone[3] - hu[3]).mean()
