@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from med_stylesr.deid.cleaner import Counts
+from med_stylesr.deid.context import Counts
 from med_stylesr.deid.deidentifier import Deidentifier
 from med_stylesr.deid.files import Outcome
 from med_stylesr.deid.profile import Profile

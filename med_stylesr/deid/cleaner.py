@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from pydicom.dataelem import RawDataElement
@@ -13,14 +13,14 @@ from pydicom.dataset import Dataset
 from med_stylesr.deid import actions, codes
 from med_stylesr.deid.actions import Decision, decide
 from med_stylesr.deid.codes import code_item
+from med_stylesr.deid.content import VALUES_OF_CONTENT, cleaned_code, concept_action, content_value, empty_content
+from med_stylesr.deid.context import Context, Counts
 from med_stylesr.deid.elements import (
     CHARACTER_SET,
-    CONCEPT_NAME,
     CONTENT_SEQUENCE,
     DEFAULT_ENCODINGS,
     PIXEL_DATA,
     Element,
-    Encodings,
     Leaf,
     check_depth,
     concept_of,
@@ -33,7 +33,6 @@ from med_stylesr.deid.elements import (
     sequence_items,
 )
 from med_stylesr.deid.private import safe_private_elements
-from med_stylesr.deid.table import Iod, concept_rules
 from med_stylesr.deid.values import ValueCleaner
 
 OVERLAY_GROUPS: Final = range(0x6000, 0x6100)
@@ -46,43 +45,9 @@ OWN_TEXT: Final = OWN_WHOLE_TEXT | {0x0008103E}
 """Those and the series description, which may quote the source's."""
 
 _CODE_VALUES: Final = (0x00080100, 0x00080119, 0x00080120)
-_VALUES_OF_CONTENT: Final = frozenset(
-    {0x0040A160, 0x0040A123, 0x0040A121, 0x0040A122, 0x0040A120, 0x0040A124, 0x0040A30A, 0x0040A168, 0x0040A13A}
-)
 _MEMO_ENTRIES: Final = 20_000
 _MEMO_CONTEXTS: Final = 64
 _MEMO_BYTES: Final = 65_536
-
-Counts = Counter[tuple[int, str, str]]
-
-
-@dataclass(frozen=True)
-class Context:
-    """What the cleaning of an element depends on beside its own bytes.
-
-    Attributes:
-        iod: the object's definition.
-        implicit_vr: encoding of source and output.
-        little_endian: byte order of source and output.
-        encodings: codecs of the text.
-        patient: original patient identifier, the root of the pseudonym.
-        days: date offset of the patient.
-        dummies: everything below gets dummy values.
-        derived: the object was made by this program, whose own texts stay.
-        concept_action: action of table E.3.4-1 for the content item's value, or None outside content items.
-        top: whether this is the outermost level.
-    """
-
-    iod: Iod
-    implicit_vr: bool
-    little_endian: bool
-    encodings: Encodings
-    patient: str
-    days: int
-    dummies: bool = False
-    derived: bool = False
-    concept_action: str | None = None
-    top: bool = True
 
 
 class DatasetCleaner:
@@ -198,8 +163,8 @@ class DatasetCleaner:
         values, little = self.values, context.little_endian
         if context.dummies and action in (actions.ALLOW, actions.DUMMY, actions.CLEAN):
             return values.dummy(leaf)
-        if context.concept_action is not None and leaf.tag in _VALUES_OF_CONTENT:
-            return self._content_value(leaf, context.concept_action, context)
+        if context.concept_action is not None and leaf.tag in VALUES_OF_CONTENT:
+            return content_value(leaf, context.concept_action, context, values)
         if action == actions.EMPTY:
             return b""
         if action == actions.DUMMY:
@@ -232,7 +197,7 @@ class DatasetCleaner:
         items = sequence_items(dataset, tag)
         below = replace(context, top=False, derived=False, dummies=context.dummies or action == actions.DUMMY)
         if tag == CONTENT_SEQUENCE and action == actions.DUMMY:
-            written = [_empty_content(context)] if items else []
+            written = [empty_content(context)] if items else []
         elif tag == CONTRIBUTING_EQUIPMENT and context.derived:
             written = [self.walk(i, replace(below, derived=_is_own_equipment(i)), counts, depth + 1) for i in items]
         else:
@@ -248,7 +213,7 @@ class DatasetCleaner:
     def _items(self, items: list[Dataset], context: Context, counts: Counts, depth: int) -> Iterator[list[Element]]:
         for item in items:
             if any(tag in item for tag in _CODE_VALUES):
-                code = code_item(codes.UNKNOWN_CODE) if context.dummies else self._code(item, context)
+                code = code_item(codes.UNKNOWN_CODE) if context.dummies else cleaned_code(item, context, self.values)
                 if code is not None:
                     yield code
                 else:
@@ -257,7 +222,7 @@ class DatasetCleaner:
             here = context
             concept = concept_of(item)
             if concept is not None and "clean_structured_content" in self._profile.options:
-                action = self._concept_action(concept, context)
+                action = concept_action(concept, context, self._profile.options)
                 if action == actions.REMOVE:
                     counts[CONTENT_SEQUENCE, actions.REMOVE, "table E.3.4-1"] += 1
                     continue
@@ -265,52 +230,6 @@ class DatasetCleaner:
             elif concept is not None:
                 here = replace(context, concept_action=actions.DUMMY)
             yield self.walk(item, here, counts, depth + 1)
-
-    def _concept_action(self, concept: tuple[str, str], context: Context) -> str:
-        rule = concept_rules().get(concept)
-        if rule is None:
-            return actions.CLEAN
-        # Items of content trees have no types of their own; X/D leaves the item out.
-        return actions.resolve(rule.action(self._profile.options), 0, context.iod, False)
-
-    def _content_value(self, leaf: Leaf, action: str, context: Context) -> bytes | None:
-        values = self.values
-        if leaf.vr == "UI":
-            return values.uids(leaf)
-        if leaf.vr in ("DA", "DT", "TM"):
-            shown = values.dates(leaf, context.days) if action != actions.DUMMY else None
-            return shown or values.dummy(leaf)
-        if leaf.vr == "PN" and action != actions.KEEP:
-            return values.dummy(leaf)
-        if action == actions.DUMMY:
-            return values.dummy(leaf)
-        if action == actions.KEEP:
-            return values.kept(leaf, context.days, context.little_endian, trusted=True)
-        return values.cleaned(leaf, context.days, context.little_endian) or values.dummy(leaf)
-
-    def _code(self, item: Dataset, context: Context) -> list[Element] | None:
-        texts = []
-        for tag in (0x00080100, 0x00080102, 0x00080104):
-            source = item.get_item(tag)
-            if source is None:
-                return None
-            leaf = Leaf(tag, "LO", raw_value(source, context.little_endian, context.encodings), context.encodings)
-            texts.append(leaf.strings()[0])
-        code = codes.clean_code(*texts)
-        if code is None or self.values.matcher.spans(code[0], long_only=True):
-            return None
-        return code_item(code)
-
-
-def _empty_content(context: Context) -> list[Element]:
-    """A content item that says that there was content (PS3.3 C.17.3)."""
-    name = encode_items([code_item(("121106", "DCM", "Comment"))], context.implicit_vr, context.little_endian)
-    return [
-        Element(0x0040A010, "CS", b"CONTAINS"),
-        Element(0x0040A040, "CS", b"TEXT"),
-        Element(CONCEPT_NAME, "SQ", name),
-        Element(0x0040A160, "UT", b"REMOVED "),
-    ]
 
 
 def _is_own_equipment(item: Dataset) -> bool:

@@ -14,7 +14,8 @@ from pydicom.filewriter import correct_ambiguous_vr
 from pydicom.tag import Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from med_stylesr.deid.cleaner import Context, Counts, DatasetCleaner
+from med_stylesr.deid.cleaner import DatasetCleaner
+from med_stylesr.deid.context import Context, Counts
 from med_stylesr.deid.elements import DEFAULT_ENCODINGS, Element, encode, encode_items, padded
 from med_stylesr.deid.harvest import Harvest
 from med_stylesr.deid.keys import SecretKey

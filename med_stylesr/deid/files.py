@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from med_stylesr.deid.bytesearch import ByteSearch
-from med_stylesr.deid.cleaner import Counts
+from med_stylesr.deid.context import Counts
 from med_stylesr.deid.deidentifier import Deidentifier
 from med_stylesr.deid.verify import verify_file
 from med_stylesr.deid.volumes import clean_volume_header, volume_ending

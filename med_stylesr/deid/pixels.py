@@ -14,7 +14,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from med_stylesr.deid import ocr, visual
-from med_stylesr.deid.cleaner import OVERLAY_GROUPS, Counts
+from med_stylesr.deid.cleaner import OVERLAY_GROUPS
+from med_stylesr.deid.context import Counts
 from med_stylesr.deid.elements import PIXEL_DATA, Element, dictionary_vrs, raw_value
 from med_stylesr.deid.frames import Frames, encapsulated_frames, reencapsulated
 from med_stylesr.deid.profile import Profile, Region
