@@ -7,49 +7,13 @@ import signal
 import sys
 import threading
 from contextlib import suppress
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from med_stylesr.cli.choices import Format, Precision, RuntimeName, TransferSyntax
 from med_stylesr.errors import UsageError
-
-
-class RuntimeName(str, Enum):
-    """What runs the networks."""
-
-    auto = "auto"
-    torch = "torch"
-    openvino = "openvino"
-    onnx = "onnx"
-
-
-class Precision(str, Enum):
-    """Of the networks' convolutions."""
-
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-
-
-class Format(str, Enum):
-    """Output formats."""
-
-    auto = "auto"
-    dicom = "dicom"
-    nifti = "nifti"
-    nrrd = "nrrd"
-
-
-class TransferSyntax(str, Enum):
-    """Encodings of DICOM results, all without loss."""
-
-    uncompressed = "uncompressed"
-    deflated = "deflated"
-    rle = "rle"
-    jpeg_ls = "jpeg-ls"
-    jpeg_2000 = "jpeg-2000"
 
 
 def enhance(
