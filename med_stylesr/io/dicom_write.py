@@ -9,10 +9,9 @@ from typing import Any, Final
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
-    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -22,10 +21,9 @@ from pydicom.uid import (
 
 from med_stylesr.errors import InputError
 from med_stylesr.geometry import VoxelGrid
-from med_stylesr.hu import to_int16
-from med_stylesr.io.derivation import Derivation, derived_uid
+from med_stylesr.io.derivation import Derivation
 from med_stylesr.io.derived_header import DerivedHeader
-from med_stylesr.io.quiet import silenced
+from med_stylesr.io.derived_image import DerivedImages, cannot_be_written
 from med_stylesr.io.series import DicomSeries
 
 TRANSFER_SYNTAXES: Final = {
@@ -36,8 +34,6 @@ TRANSFER_SYNTAXES: Final = {
     "jpeg-2000": JPEG2000Lossless,
 }
 """What can be written, each without any loss."""
-IMPLEMENTATION_UID: Final = derived_uid("med-stylesr", "implementation class")
-_VERSION_NAME: Final = "MED_STYLESR"
 
 
 class DerivedSeriesWriter:
@@ -71,8 +67,8 @@ class DerivedSeriesWriter:
         transform_dataset: Callable[[Dataset], Dataset] | None = None,
     ) -> None:
         self._header = DerivedHeader(series, grid, derivation, slice_origins_mm)
+        self._images = DerivedImages(self._header, grid, transfer_syntax, transform_dataset)
         self._grid, self._folder = grid, folder
-        self._transfer_syntax, self._transform = transfer_syntax, transform_dataset
         self._digits = max(4, len(str(grid.shape[0])))
         self._written: dict[int, Path] = {}
 
@@ -108,54 +104,14 @@ class DerivedSeriesWriter:
             InputError: if the file cannot be written.
             ValueError: for another shape or values that are not finite.
         """
-        if hu.shape != self._grid.shape[1:]:
-            raise ValueError(f"slice has shape {hu.shape}, the series {self._grid.shape[1:]}")
-        dataset = self._header.of(index, sources)
-        stored = to_int16(hu)
-        _declare_padding(dataset, stored, self._header.padding_hu(index))
-        dataset.add_new(0x7FE00010, "OW", stored.astype("<i2", copy=False).tobytes())
         path = self._folder / f"{index + 1:0{self._digits}d}.dcm"
-        if self._transform is not None:
-            dataset = self._transform(dataset)
+        dataset = self._images.of(index, hu, sources, path)
         try:
-            self._save(dataset, path)
+            pydicom.dcmwrite(path, dataset, implicit_vr=False, little_endian=True, enforce_file_format=True)
         except OSError as error:
-            why = f"cannot be written ({error.strerror or error})"
-            raise InputError(str(path), why, "make room or check the permissions") from error
+            raise cannot_be_written(path, error) from error
         self._written[index] = path
         return path
-
-    def _save(self, dataset: Dataset, path: Path) -> None:
-        meta = FileMetaDataset()
-        meta.FileMetaInformationVersion = b"\0\1"
-        meta.MediaStorageSOPClassUID = CTImageStorage
-        meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        meta.ImplementationClassUID = IMPLEMENTATION_UID
-        meta.ImplementationVersionName = _VERSION_NAME
-        dataset.file_meta = meta
-        if self._transfer_syntax.is_deflated:
-            meta.TransferSyntaxUID = self._transfer_syntax
-        elif self._transfer_syntax != ExplicitVRLittleEndian:
-            try:
-                with silenced():
-                    dataset.compress(self._transfer_syntax, generate_instance_uid=False)
-            except RuntimeError as error:
-                why = f"cannot be encoded as {self._transfer_syntax.name} ({error})"
-                raise InputError(str(path), why, "use --transfer-syntax uncompressed") from error
-        pydicom.dcmwrite(path, dataset, implicit_vr=False, little_endian=True, enforce_file_format=True)
-
-
-def _declare_padding(dataset: Dataset, stored: NDArray[np.int16], padding_hu: tuple[int, int] | None) -> None:
-    """Say which values are padding, if the source says so and any are left."""
-    if padding_hu is None:
-        return
-    low, high = padding_hu
-    if not ((stored >= low) & (stored <= high)).any():
-        return
-    dataset.add_new(0x00280120, "SS", low)
-    if high > low:
-        dataset.add_new(0x00280121, "SS", high)
 
 
 def output_places(series: DicomSeries, scale: Sequence[int]) -> tuple[VoxelGrid, NDArray[np.float64] | None]:
