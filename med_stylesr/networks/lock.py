@@ -60,7 +60,7 @@ class HULock(nn.Module):
         fall = functional.pad(gap, [0, 1], value=1.0).reshape(1, -1, 1, 1)
         inside = torch.minimum(torch.maximum(guide, levels[:, :1]), levels[:, -1:])
         offset = inside - levels
-        return (1 - torch.where(offset < 0, -offset / rise, offset / fall)).clamp(min=0.0)
+        return torch.minimum(1 + offset / rise, 1 - offset / fall).clamp(min=0.0)
 
     def forward(self, correction: Tensor, guide: Tensor, inside: Tensor, ratio: list[int]) -> Tensor:
         """Lock a correction.
@@ -80,28 +80,32 @@ class HULock(nn.Module):
         weight = inside.reshape(-1, 1, h, w)
         flat = correction.reshape(-1, 1, h, w) * weight
         coarse, covered = functional.avg_pool2d(flat, ratio), functional.avg_pool2d(weight, ratio)
-        member = self.memberships(self._smooth(functional.avg_pool2d(guide.detach().reshape(-1, 1, h, w), ratio)))
+        guide = self._smooth(functional.avg_pool2d(guide.detach().reshape(-1, 1, h, w), ratio))
+        rows, columns = guide.shape[2], guide.shape[3]
+        # To whole cells; what lies beyond the image weighs nothing.
+        member, reach = self.memberships(self._whole_cells(guide)), self._whole_cells(torch.ones_like(coarse))
+        coarse, covered = self._whole_cells(coarse), self._whole_cells(covered)
+        weights = self._cells(member * covered) + self.floor * self._cells(reach)
         shift = torch.zeros_like(coarse)
         for _ in range(self.passes):
-            shift = shift + self._local_mean(coarse - shift * covered, member, covered)
-        return (flat - _smooth_upsample(shift, ratio) * weight).reshape(shape)
-
-    def _local_mean(self, r: Tensor, member: Tensor, covered: Tensor) -> Tensor:
-        size = [member.shape[2], member.shape[3]]
-        reach = self._cells(torch.ones_like(r))
-        mean = self._cells(member * r) / (self._cells(member * covered) + self.floor * reach)
-        full = functional.interpolate(mean, scale_factor=float(self.cell), mode="bilinear", align_corners=False)
-        return (member * full[:, :, : size[0], : size[1]]).sum(dim=1, keepdim=True)
+            mean = self._cells(member * (coarse - shift * covered)) / weights
+            full = functional.interpolate(mean, scale_factor=float(self.cell), mode="bilinear", align_corners=False)
+            shift = shift + (member * full).sum(dim=1, keepdim=True)
+        return (flat - _smooth_upsample(shift[:, :, :rows, :columns], ratio) * weight).reshape(shape)
 
     def _smooth(self, x: Tensor) -> Tensor:
         for _ in range(2):
             x = functional.avg_pool2d(x, self.smoothing, 1, self.smoothing // 2, count_include_pad=False)
         return x
 
-    def _cells(self, x: Tensor) -> Tensor:
-        """Sum over cells, smoothed over neighbouring cells; what lies beyond the image weighs nothing."""
+    def _whole_cells(self, x: Tensor) -> Tensor:
+        """Padded by zeros to a multiple of the cell."""
         extra = [(self.cell - x.shape[3] % self.cell) % self.cell, (self.cell - x.shape[2] % self.cell) % self.cell]
-        pooled = functional.avg_pool2d(functional.pad(x, [0, extra[0], 0, extra[1]]), self.cell)
+        return functional.pad(x, [0, extra[0], 0, extra[1]])
+
+    def _cells(self, x: Tensor) -> Tensor:
+        """Sum over cells, smoothed over neighbouring cells."""
+        pooled = functional.avg_pool2d(x, self.cell)
         return functional.avg_pool2d(functional.avg_pool2d(pooled, 3, 1, 1), 3, 1, 1)
 
 
