@@ -16,10 +16,11 @@ from med_stylesr.geometry import VoxelGrid
 from med_stylesr.hu import to_int16
 from med_stylesr.io.derivation import derived_uid
 from med_stylesr.io.derived_header import DerivedHeader
+from med_stylesr.io.elements import owned
 from med_stylesr.io.quiet import silenced
 
 IMPLEMENTATION_UID: Final = derived_uid("med-stylesr", "implementation class")
-_VERSION_NAME: Final = "MED_STYLESR"
+VERSION_NAME: Final = "MED_STYLESR"
 
 
 class DerivedImages:
@@ -43,7 +44,7 @@ class DerivedImages:
         self._transfer_syntax, self._transform = transfer_syntax, transform
 
     def of(self, index: int, hu: NDArray[Any], sources: Sequence[int] | None, path: Path) -> Dataset:
-        """One slice with its file meta information.
+        """One slice with its file meta information, free to be changed in place.
 
         Args:
             index: slice of the derived series, from 0.
@@ -55,18 +56,22 @@ class DerivedImages:
             InputError: if it cannot be encoded.
             ValueError: for another shape or values that are not finite.
         """
+        dataset = owned(self.shared(index, hu, sources, path))
+        dataset.file_meta = file_meta(dataset, self._transfer_syntax)
+        return dataset
+
+    def shared(self, index: int, hu: NDArray[Any], sources: Sequence[int] | None, path: Path) -> Dataset:
+        """As `of`, but with elements that other slices have too, to be read only, and without file meta information."""
         if hu.shape != self._grid.shape[1:]:
             raise ValueError(f"slice has shape {hu.shape}, the series {self._grid.shape[1:]}")
-        dataset = self._header.of(index, sources)
+        dataset = (self._header.of if self._transform else self._header.shared)(index, sources)
         stored = to_int16(hu)
         _declare_padding(dataset, stored, self._header.padding_hu(index))
         dataset.add_new(0x7FE00010, "OW", stored.astype("<i2", copy=False).tobytes())
-        if self._transform is not None:
+        if self._transform:
             dataset = self._transform(dataset)
-        dataset.file_meta = file_meta(dataset, ExplicitVRLittleEndian)
-        if self._transfer_syntax.is_deflated:
-            dataset.file_meta.TransferSyntaxUID = self._transfer_syntax
-        elif self._transfer_syntax != ExplicitVRLittleEndian:
+        if self._transfer_syntax.is_encapsulated:
+            dataset.file_meta = file_meta(dataset, ExplicitVRLittleEndian)
             try:
                 with silenced():
                     dataset.compress(self._transfer_syntax, generate_instance_uid=False)
@@ -84,7 +89,7 @@ def file_meta(dataset: Dataset, transfer_syntax: UID) -> FileMetaDataset:
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     meta.TransferSyntaxUID = transfer_syntax
     meta.ImplementationClassUID = IMPLEMENTATION_UID
-    meta.ImplementationVersionName = _VERSION_NAME
+    meta.ImplementationVersionName = VERSION_NAME
     return meta
 
 

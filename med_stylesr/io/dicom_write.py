@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import (
@@ -23,7 +22,8 @@ from med_stylesr.errors import InputError
 from med_stylesr.geometry import VoxelGrid
 from med_stylesr.io.derivation import Derivation
 from med_stylesr.io.derived_header import DerivedHeader
-from med_stylesr.io.derived_image import DerivedImages, cannot_be_written
+from med_stylesr.io.derived_image import IMPLEMENTATION_UID, VERSION_NAME, DerivedImages, cannot_be_written
+from med_stylesr.io.encode import Encoder
 from med_stylesr.io.series import DicomSeries
 
 TRANSFER_SYNTAXES: Final = {
@@ -68,6 +68,7 @@ class DerivedSeriesWriter:
     ) -> None:
         self._header = DerivedHeader(series, grid, derivation, slice_origins_mm)
         self._images = DerivedImages(self._header, grid, transfer_syntax, transform_dataset)
+        self._encoder, self._transfer_syntax = Encoder(IMPLEMENTATION_UID, VERSION_NAME), transfer_syntax
         self._grid, self._folder = grid, folder
         self._digits = max(4, len(str(grid.shape[0])))
         self._written: dict[int, Path] = {}
@@ -105,9 +106,11 @@ class DerivedSeriesWriter:
             ValueError: for another shape or values that are not finite.
         """
         path = self._folder / f"{index + 1:0{self._digits}d}.dcm"
-        dataset = self._images.of(index, hu, sources, path)
+        dataset = self._images.shared(index, hu, sources, path)
+        pieces = self._encoder.file(dataset, self._transfer_syntax)
         try:
-            pydicom.dcmwrite(path, dataset, implicit_vr=False, little_endian=True, enforce_file_format=True)
+            with path.open("wb") as file:
+                file.writelines(pieces)
         except OSError as error:
             raise cannot_be_written(path, error) from error
         self._written[index] = path

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
 
 from pydicom.charset import python_encoding
 from pydicom.config import RAISE
@@ -15,8 +15,10 @@ from pydicom.tag import BaseTag
 from pydicom.valuerep import format_number_as_ds, validate_value
 
 from med_stylesr.io.attributes import words
+from med_stylesr.io.elements import put
 
 _GROUPS: Final = (0x0008, 0x0010, 0x0012, 0x0018, 0x0020, 0x0028)
+_CHARACTER_SET: Final = 0x00080005
 _REQUEST_ATTRIBUTES: Final = 0x00400275
 _EXPLICIT_LITTLE: Final = (False, True)
 _MAX_REMEMBERED: Final = 20_000
@@ -76,6 +78,7 @@ _ENUMERATED: Final = {
     }.items()
 }
 _TEXT: Final = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")
+_Element: TypeAlias = DataElement | RawDataElement
 
 
 class KeptHeader:
@@ -87,55 +90,51 @@ class KeptHeader:
 
     def __init__(self) -> None:
         self.warnings: dict[str, None] = {}
-        self._seen: dict[tuple[int, str | None, bytes, str], DataElement | RawDataElement | None] = {}
+        self._seen: dict[tuple[int, str, bool], tuple[_Element, _Element | None]] = {}
 
     def of(self, header: Dataset) -> Dataset:
         """The kept attributes of one source header, valid for strict writing, without pixels and geometry.
 
-        Nothing in it is shared with the source or another slice, so the caller may change it in place.
+        Elements are shared with the source and other slices: they may be replaced, but not changed in place. Raw ones
+        may be written as they are in explicit VR little endian.
         """
-        charset = self._charset(header)
-        kept = Dataset()
+        charset, known = self._charset(header)
+        told, as_read = "\\".join(charset), known and header.original_encoding == _EXPLICIT_LITTLE
+        elements: dict[BaseTag, _Element] = {}
+        for given in header.values():
+            kept = self._element(header, given, told, as_read) if _is_kept(given.tag) else None
+            if kept is not None:
+                elements[given.tag] = kept
+        dataset = Dataset(elements)
+        dataset.set_original_encoding(*_EXPLICIT_LITTLE, header.original_character_set)
         if charset:
-            kept.SpecificCharacterSet = charset[0] if len(charset) == 1 else list(charset)
-        if header.original_encoding == _EXPLICIT_LITTLE:
-            # Values that stay as they were read are then written as bytes, which is several times faster.
-            kept.set_original_encoding(*_EXPLICIT_LITTLE, header.original_character_set)
-        for tag in header.keys():  # noqa: SIM118 - iterating a Dataset would convert every value
-            if tag == 0x00080005 or tag in _STALE or (tag.group not in _GROUPS and tag != _REQUEST_ATTRIBUTES):
-                continue
-            element = self._element(header, tag, "\\".join(charset))
-            if element is not None:
-                kept[tag] = element
-        if not charset and not _is_ascii(kept):
-            kept.SpecificCharacterSet = "ISO_IR 100"
+            put(dataset, SpecificCharacterSet=charset[0] if len(charset) == 1 else charset)
+        elif not all(map(_is_ascii, elements.values())):
+            put(dataset, SpecificCharacterSet="ISO_IR 100")
             self.warnings["the source names no character set; its text is taken for ISO 8859-1"] = None
-        return kept
+        return dataset
 
-    def _charset(self, header: Dataset) -> tuple[str, ...]:
+    def _charset(self, header: Dataset) -> tuple[tuple[str, ...], bool]:
+        """The character set to write, and whether it is the one to read."""
         values = words(header, "SpecificCharacterSet")
         if all(v in python_encoding for v in values):
-            return values
+            return values, True
         self.warnings[f"character set {'/'.join(values)} is unknown; text is written as read"] = None
-        return ("ISO_IR 192",)
+        return ("ISO_IR 192",), False
 
-    def _element(self, header: Dataset, tag: BaseTag, charset: str) -> DataElement | RawDataElement | None:
-        given = header.get_item(tag)
-        if not isinstance(given, RawDataElement) or not isinstance(given.value, bytes):
-            return copy.deepcopy(self._valid(header, tag))
-        key = (int(tag), given.VR, given.value, charset)
-        if key not in self._seen:
+    def _element(self, header: Dataset, given: _Element, charset: str, as_read: bool) -> _Element | None:
+        # Equal elements of a series are one object, see `header.read_header`; it is kept here, so its identity is its.
+        key = (id(given), charset, as_read)
+        found = self._seen.get(key)
+        if found is None:
             if len(self._seen) > _MAX_REMEMBERED:
                 self._seen.clear()
-            self._seen[key] = self._valid(header, tag)
-        found = self._seen[key]
-        return found if isinstance(found, RawDataElement) else copy.deepcopy(found)
+            found = self._seen[key] = given, self._valid(header, given, as_read)
+        return found[1]
 
-    def _valid(self, header: Dataset, tag: BaseTag) -> DataElement | RawDataElement | None:
+    def _valid(self, header: Dataset, given: _Element, as_read: bool) -> _Element | None:
         """The element of a source header, raw if its bytes may be written as they are; the header stays as it is."""
-        given = header.get_item(tag)
-        if given is None:
-            return None
+        tag = given.tag
         alone = Dataset({tag: given})
         implicit, little = header.original_encoding
         alone.set_original_encoding(implicit, little, header.original_character_set)
@@ -153,9 +152,17 @@ class KeptHeader:
             name = keyword_for_tag(tag) or str(tag)
             self.warnings[f"{name} of the source is malformed and left out ({type(error).__name__})"] = None
             return None
-        if checked is element and isinstance(given, RawDataElement) and given.VR == element.VR and _is_plain(given):
-            return given
+        if as_read and checked is element and isinstance(given, RawDataElement) and given.VR == element.VR:
+            return given if _is_plain(given) else checked
         return checked
+
+
+@lru_cache(maxsize=_MAX_REMEMBERED)
+def _is_kept(tag: BaseTag) -> bool:
+    """Whether an attribute may stay true in a derived image."""
+    if tag == _CHARACTER_SET or tag in _STALE:
+        return False
+    return tag.group in _GROUPS or tag == _REQUEST_ATTRIBUTES
 
 
 def _is_plain(raw: RawDataElement) -> bool:
@@ -231,5 +238,7 @@ def _item_is_valid(item: Dataset) -> bool:
     return len(item) > 0
 
 
-def _is_ascii(dataset: Dataset) -> bool:
-    return all(str(e.value).isascii() for e in dataset if e.VR in _TEXT)
+def _is_ascii(element: _Element) -> bool:
+    if isinstance(element, RawDataElement):
+        return element.VR not in _TEXT or (element.value or b"").isascii()
+    return element.VR not in _TEXT or str(element.value).isascii()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -400,10 +401,11 @@ def test_a_full_disk_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     write_series(tmp_path / "src", stack(2))
     series = series_of(tmp_path / "src")
 
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+    class FullDisk(io.BytesIO):
+        def writelines(self, _: object) -> None:
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pydicom, "dcmwrite", full)
+    monkeypatch.setattr(Path, "open", lambda *_: FullDisk())
     with pytest.raises(InputError, match="No space left on device"):
         write_derived(series, tmp_path / "out")
 
