@@ -31,6 +31,7 @@ class Code(NamedTuple):
 SPATIAL_RESAMPLING: Final = Code("113085", "DCM", "Spatial resampling")
 SMOOTHING: Final = Code("113087", "DCM", "Smoothing")
 """The code of CID 7203 that comes nearest to noise reduction."""
+STANDARD_DEVIATION: Final = Code("113061", "DCM", "Standard Deviation")
 PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")
 SOURCE_IMAGE: Final = Code("121322", "DCM", "Source image for image processing operation")
 

@@ -7,30 +7,11 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from med_stylesr.errors import InputError
-from med_stylesr.io.attributes import integer, word, words
+from med_stylesr.io.attributes import integer, word
+from med_stylesr.io.enhanced_groups import ATTRIBUTES, RENAMED, UNASSIGNED, UNASSIGNED_SHARED, has_value
 
 MAX_FRAMES: Final = 20_000
 """More frames than any CT has; a count above it is damage."""
-_GROUPS: Final = {
-    "PixelMeasuresSequence": ("PixelSpacing", "SliceThickness", "SpacingBetweenSlices"),
-    "PlanePositionSequence": ("ImagePositionPatient",),
-    "PlaneOrientationSequence": ("ImageOrientationPatient",),
-    "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept", "RescaleType"),
-    "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation"),
-    "CTReconstructionSequence": ("ConvolutionKernel", "ReconstructionDiameter"),
-    "CTXRayDetailsSequence": ("KVP", "FilterMaterial"),
-    "CTExposureSequence": ("ExposureTimeInms", "XRayTubeCurrentInmA", "ExposureInmAs", "CTDIvol"),
-    "CTAcquisitionDetailsSequence": ("TableHeight", "GantryDetectorTilt", "RotationDirection"),
-    "FrameContentSequence": (
-        "FrameAcquisitionNumber",
-        "FrameAcquisitionDateTime",
-        "TemporalPositionIndex",
-        "StackID",
-        "InStackPositionNumber",
-    ),
-    "CTImageFrameTypeSequence": ("FrameType",),
-}
-"""Functional groups (PS3.3 C.7.6.16, C.8.15.3) and their attributes that a single-frame header has too."""
 _SEQUENCES_LEFT_OUT: Final = (
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
@@ -65,23 +46,22 @@ def _frame(common: Dataset, item: Dataset) -> Dataset:
     implicit, little = common.original_encoding
     header.set_original_encoding(implicit, little, common.original_character_set)
     _flatten(item, header)
-    if "FrameType" in header:
-        header.ImageType = header.FrameType
-        del header.FrameType
-    if "FrameAcquisitionNumber" in header:
-        header.AcquisitionNumber = header.FrameAcquisitionNumber
-        del header.FrameAcquisitionNumber
+    for here, there in RENAMED.items():
+        if here in header:
+            header.pop(there, None)
+            setattr(header, there, header[here].value)
+            del header[here]
     return header
 
 
 def _flatten(groups: Dataset, into: Dataset) -> None:
-    for sequence, keywords in _GROUPS.items():
+    for sequence, keywords in ATTRIBUTES.items():
         items = groups.get(sequence)
         for keyword in keywords:
-            if items and words_or_value(items[0], keyword):
+            if items and has_value(items[0], keyword):
                 into[keyword] = items[0][keyword]
-
-
-def words_or_value(item: Dataset, keyword: str) -> bool:
-    """Whether the item holds the attribute with a value."""
-    return keyword in item and (bool(words(item, keyword)) or item.get(keyword) is not None)
+    for sequence in (UNASSIGNED, UNASSIGNED_SHARED):
+        for item in groups.get(sequence) or []:
+            for tag in item.keys():  # noqa: SIM118 - iterating a Dataset would convert every value
+                if tag not in into:
+                    into[tag] = item.get_item(tag)

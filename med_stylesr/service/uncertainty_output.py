@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from med_stylesr.io.derivation import Code, Derivation
+from med_stylesr.io.derivation import STANDARD_DEVIATION, Derivation
 from med_stylesr.io.volume_file import volume_ending
 
 SERIES_NUMBER_OFFSET: Final = 9500
 """Added to SeriesNumber: behind the enhanced series, which has 9000."""
-STANDARD_DEVIATION: Final = Code("113061", "DCM", "Standard Deviation")
 STEPS_PER_HU: Final = 10
 """Whole HU would be too coarse: most voxels lie between 0 and 5 HU. RescaleSlope says what a step is."""
 _WINDOW: Final = ("10", "20")
