@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from med_stylesr.errors import UsageError
+from med_stylesr.inference.side_by_side import Lanes
 from med_stylesr.inference.tiling import Band, bands
 from med_stylesr.networks.generator import StyleSRGenerator
 
@@ -49,8 +50,10 @@ class Runtime(ABC):
     Args:
         network: the generator, on its device, in evaluation mode.
         pixels_per_band: see `ROWS_PER_BAND`.
+        lanes: how many threads may call `run` at the same time.
 
     Attributes:
+        lanes: to run slices side by side.
         name: of the kind.
         version: of the library behind it.
         precision: "float32" or "bfloat16", of the convolutions.
@@ -61,8 +64,9 @@ class Runtime(ABC):
     version: str
     precision: str
 
-    def __init__(self, network: StyleSRGenerator, pixels_per_band: int = ROWS_PER_BAND) -> None:
+    def __init__(self, network: StyleSRGenerator, pixels_per_band: int = ROWS_PER_BAND, lanes: int = 1) -> None:
         self.network = network
+        self.lanes = Lanes(lanes)
         self.device = next(network.parameters()).device
         self.pixels_per_band = pixels_per_band
         self.notes: list[str] = []

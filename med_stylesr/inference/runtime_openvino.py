@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from med_stylesr.inference.model_cache import CachedModels
 from med_stylesr.inference.onnx_model import CODE, IMAGE, convolutions_to_onnx
 from med_stylesr.inference.runtime import BFLOAT16, FLOAT32, ROWS_PER_BAND, Runtime
+from med_stylesr.inference.side_by_side import lanes_for
 from med_stylesr.networks.generator import StyleSRGenerator
 
 _HINTS = {FLOAT32: "f32", BFLOAT16: "bf16"}
@@ -38,12 +40,16 @@ class OpenVINORuntime(Runtime):
     def __init__(
         self, network: StyleSRGenerator, precision: str, models: CachedModels, pixels_per_band: int = ROWS_PER_BAND
     ) -> None:
-        super().__init__(network, pixels_per_band)
+        self._threads = torch.get_num_threads()
+        # A slab of a 3D network is work enough for all threads.
+        super().__init__(network, pixels_per_band, lanes_for(self._threads) if network.spatial_dims == 2 else 1)
         self.precision = precision
         self._models = models
         self._core = openvino.Core()
         self._core.set_property({"CACHE_DIR": str(models.folder("openvino"))})
+        self._compiling = threading.Lock()
         self._ready: dict[tuple[int, ...], Any] = {}
+        self._own = threading.local()
 
     @staticmethod
     def multiplies_bfloat16() -> bool:
@@ -51,20 +57,28 @@ class OpenVINORuntime(Runtime):
         return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
     def residuals(self, bounded: Tensor, code: Tensor, scale: list[int]) -> list[Tensor]:
-        """See `StyleSRGenerator.residuals`; the tensors are overwritten by the next call."""
+        """See `StyleSRGenerator.residuals`; the tensors are overwritten by the next call of the same thread."""
         request = self._request(tuple(bounded.shape), scale)
         image, style = (np.ascontiguousarray(tensor.numpy(), dtype=np.float32) for tensor in (bounded, code))
         request.infer({IMAGE: image, CODE: style}, share_inputs=True, share_outputs=True)
         return [torch.from_numpy(request.get_output_tensor(i).data) for i in range(len(request.model_outputs))]
 
     def _request(self, shape: tuple[int, ...], scale: list[int]) -> Any:
+        """This thread's own request to the model of a shape."""
         key = (*shape, *scale)
-        # Put last: the one used longest ago is the first.
-        request = self._ready.pop(key, None) or self._compiled(shape, scale)
-        self._ready[key] = request
-        if len(self._ready) > _SHAPES_KEPT:
-            del self._ready[next(iter(self._ready))]
-        return request
+        with self._compiling:
+            # Put last: the one used longest ago is the first.
+            model = self._ready.pop(key, None) or self._compiled(shape, scale)
+            self._ready[key] = model
+            if len(self._ready) > _SHAPES_KEPT:
+                del self._ready[next(iter(self._ready))]
+            kept = set(self._ready)
+        own: dict[tuple[int, ...], tuple[Any, Any]] = self._own.__dict__
+        for stale in own.keys() - kept:
+            del own[stale]
+        if key not in own or own[key][0] is not model:
+            own[key] = (model, model.create_infer_request())
+        return own[key][1]
 
     def _compiled(self, shape: tuple[int, ...], scale: list[int]) -> Any:
         name = "convolutions-" + "x".join(map(str, scale)) + ".onnx"
@@ -72,9 +86,9 @@ class OpenVINORuntime(Runtime):
         model.reshape({IMAGE: list(shape), CODE: [shape[0], self.network.style_dim]})
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": self._threads,
+            "NUM_STREAMS": self.lanes.count,
             # Processes side by side (--jobs) would be pinned to the same cores.
             "ENABLE_CPU_PINNING": False,
         }
-        return self._core.compile_model(model, "CPU", settings).create_infer_request()
+        return self._core.compile_model(model, "CPU", settings)

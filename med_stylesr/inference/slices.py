@@ -105,14 +105,17 @@ class InPlane:
 
     def base_and_correction(self, wanted: Sequence[int]) -> tuple[Hu, Hu]:
         """The two terms for some slices (in increasing order), each (len(wanted), rows, columns)."""
-        parts = [self._one(k) for k in wanted]
+        parts = self._runtime.lanes.map(self._run, (self._context(k) for k in wanted))
         return np.stack([p[0] for p in parts]), np.stack([p[1] for p in parts])
 
-    def _one(self, k: int) -> tuple[Hu, Hu]:
+    def _context(self, k: int) -> Hu:
+        """A slice with its neighbours."""
         reach, last = self._runtime.network.centre, self.shape[0] - 1
         low, high = max(k - reach, 0), min(k + reach, last)
         near = self._source.read(low, high + 1)
-        context = near[[min(max(i, 0), last) - low for i in range(k - reach, k + reach + 1)]]
+        return near[[min(max(i, 0), last) - low for i in range(k - reach, k + reach + 1)]]
+
+    def _run(self, context: Hu) -> tuple[Hu, Hu]:
         base, correction = self._runtime.run(torch.from_numpy(context)[None], self._code, self._scale)
         return base[0, 0].numpy(), correction[0, 0].numpy()
 
