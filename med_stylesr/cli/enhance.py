@@ -92,6 +92,12 @@ def enhance(
     dicomdir: Annotated[
         bool, typer.Option("--dicomdir", help="Also copy all DICOM results to DEST/medium with a DICOMDIR.")
     ] = False,
+    multiframe: Annotated[
+        bool,
+        typer.Option(
+            "--multiframe/--no-multiframe", help="Each DICOM result as one Enhanced CT image, not one a slice."
+        ),
+    ] = False,
     deidentify: Annotated[
         str | None,
         typer.Option(metavar="PROFILE", help="De-identify what is written: a profile's name (basic) or file."),
@@ -186,13 +192,15 @@ def enhance(
     request = _strength(strength, dose, target_noise)
 
     from med_stylesr.inference.request import REFERENCE_STYLE, EnhanceOptions, StrengthRequest, check_scale
-    from med_stylesr.service.preflight import check_places, style_reference
+    from med_stylesr.service.preflight import check_multiframe, check_places, style_reference
 
     # Before torch is imported: a slip of the keyboard should not wait for it.
     check_scale(scale, spacing)
     asked = StrengthRequest(*request)
     asked.check()
     reference = style_reference(style)
+    if multiframe:
+        check_multiframe(format.value, transfer_syntax.value)
     check_places(source, dest, resume=resume or watch, overwrite=overwrite, deidentify=deidentify, key_file=key_file)
 
     from med_stylesr.cli.progress import reporter
@@ -224,6 +232,7 @@ def enhance(
             runtime=runtime.value,
             precision=precision.value,
             style_reference=reference,
+            multiframe=multiframe,
         )
         if stream:
             from med_stylesr.service.stream import stream_file

@@ -18,6 +18,7 @@ from med_stylesr.io.derivation import SMOOTHING, SPATIAL_RESAMPLING, Derivation
 from med_stylesr.io.derived_header import DerivedHeader
 from med_stylesr.io.dicom_read import read_slices, read_volume
 from med_stylesr.io.dicom_write import TRANSFER_SYNTAXES, DerivedSeriesWriter, output_places
+from med_stylesr.io.enhanced_write import EnhancedImageWriter, enhanced_series_uid
 from med_stylesr.io.names import safe_component
 from med_stylesr.io.publish import Staging
 from med_stylesr.io.series import DicomSeries
@@ -42,6 +43,7 @@ _CONTEXT: Final = 16
 """Decoded slices kept behind: the halo of a slab is read again for the next one."""
 
 Progress = Callable[[int, int], None]
+SeriesWriter = DerivedSeriesWriter | EnhancedImageWriter
 
 
 @dataclass(frozen=True)
@@ -128,11 +130,14 @@ def enhance_series(series: DicomSeries, bench: Bench, progress: Progress, journa
     derivation = derivation_of(enhancement, options, bench.enhancer, created)
     sample = ReportSample(series.grid, options.scale)
     with Staging(settings.overwrite) as staging:
+        form = EnhancedImageWriter if settings.multiframe else DerivedSeriesWriter
 
-        def writer(of: Derivation, transform: Transform | None) -> tuple[Path, DerivedSeriesWriter]:
-            place = patient / privacy.uid(str(DerivedHeader(series, grid, of, origins).series_uid))
+        def writer(of: Derivation, transform: Transform | None) -> tuple[Path, SeriesWriter]:
+            single = DerivedHeader(series, grid, of, origins)
+            uid = enhanced_series_uid(single) if settings.multiframe else single.series_uid
+            place = patient / privacy.uid(str(uid))
             folder = staging.folder(place)
-            return place, DerivedSeriesWriter(
+            return place, form(
                 series,
                 grid,
                 of,

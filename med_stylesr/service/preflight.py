@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from med_stylesr.errors import UsageError
+from med_stylesr.io.dicom_write import TRANSFER_SYNTAXES
+from med_stylesr.io.enhanced_write import refuse_transfer_syntax
 from med_stylesr.io.publish import check_apart
 from med_stylesr.service.manifest import NAME
 
@@ -42,6 +44,22 @@ def check_places(
     for place, name in ((source, "SOURCE"), (dest, "DEST")):
         if place.resolve() in key_file.resolve().parents:
             raise UsageError(str(key_file), f"the key file lies in {name}", "keep it apart from scans and results")
+
+
+def check_multiframe(format: str, transfer_syntax: str) -> None:
+    """Refuse what derived series cannot be written as one multi-frame image in.
+
+    Args:
+        format: of the results, see `settings.EnhanceSettings`.
+        transfer_syntax: one of `io.dicom_write.TRANSFER_SYNTAXES`.
+
+    Raises:
+        UsageError: if it is no DICOM, or an encoding without access to single frames.
+    """
+    if format not in ("auto", "dicom"):
+        why = f"is for DICOM results, and --format {format} asks for other ones"
+        raise UsageError("--multiframe", why, "leave one of them out")
+    refuse_transfer_syntax(TRANSFER_SYNTAXES[transfer_syntax])
 
 
 def style_reference(style: str) -> Path | None:

@@ -48,6 +48,7 @@ class EnhanceSettings:
         transfer_syntax: how DICOM results are encoded, one of `io.dicom_write.TRANSFER_SYNTAXES`.
         style_reference: scan that the style is taken from, or None.
         dicomdir: whether a medium of all derived series is written beside them, see `io.medium`.
+        multiframe: whether a derived series is one Enhanced CT image instead of a CT image for every slice.
     """
 
     options: EnhanceOptions
@@ -66,6 +67,7 @@ class EnhanceSettings:
     transfer_syntax: str = "uncompressed"
     dicomdir: bool = False
     style_reference: Path | None = None
+    multiframe: bool = False
 
     def record(self) -> dict[str, Any]:
         """JSON-able record for the manifest; paths of the key file and of a reference scan are not part of it."""
@@ -109,6 +111,7 @@ class EnhanceSettings:
             "format": self.format,
             "deidentify": self.deidentify,
             "transfer_syntax": self.transfer_syntax,
+            "multiframe": self.multiframe,
             "runtime": [self.runtime, self.precision],
         }
         return hashlib.sha256(json.dumps(matters, sort_keys=True, default=str).encode()).hexdigest()
