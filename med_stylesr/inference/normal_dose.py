@@ -5,9 +5,9 @@ water-equivalent diameter D,
 
     log σ = a + a_c + ½ log(T₀ / T) + ½ κ μ (D − D₀)
 
-a being the mean over all kernels and κ the share of the body's attenuation that tube current does not make up for
+a being the level behind a standard kernel and κ the share of the body's attenuation that tube current leaves
 (1 for a fixed current, 0 for one that keeps the noise of every patient the same). a, a_c and κ are learned from scans
-of normal dose (`normal_dose_fit`); μ = 0.019 /mm is water's at the mean energy of 120 kV (NIST XCOM, 70 keV: 0.193 /cm).
+of normal dose (`normal_dose_fit`); μ = 0.019 /mm is water's near the mean energy of 120 kV (NIST: 0.193 /cm at 70 keV).
 A scan with q times the noise was made with F = 1/q² of the dose.
 
 Normal dose is what the learning scans were made with. Hospitals differ by a factor of two and more (Smith-Bindman et
@@ -51,6 +51,7 @@ class Acquisition:
         thickness_mm: SliceThickness; None if unknown.
         pixel_spacing_mm: (row, column).
         kvp: tube voltage in kV, None if unknown.
+        axial: whether slices lie across the body; reformatted ones tell neither its size nor how thick they are.
         iterative: whether reconstruction is known to have taken noise away.
         wed_mm: water-equivalent diameter; None where it has not been measured.
     """
@@ -59,6 +60,7 @@ class Acquisition:
     thickness_mm: float | None
     pixel_spacing_mm: tuple[float, float]
     kvp: float | None = None
+    axial: bool = True
     iterative: bool = False
     wed_mm: float | None = None
 
@@ -109,7 +111,7 @@ class KernelNoise:
     """What is known of a class of kernels.
 
     Attributes:
-        offset: a_c, logarithm of its noise over the mean of all.
+        offset: a_c, logarithm of the noise it lets through, near 0 for a standard kernel.
         spread: see `ExpectedNoise`; holds what the offset itself is uncertain by.
         scans: it was learned from.
     """
@@ -124,7 +126,7 @@ class NormalDoseNoise:
     """Table of normal-dose noise.
 
     Attributes:
-        level: a, logarithm of noise in HU at `REFERENCE_THICKNESS_MM` and `REFERENCE_WED_MM`, mean over classes.
+        level: a, logarithm of noise in HU at `REFERENCE_THICKNESS_MM` and `REFERENCE_WED_MM`.
         size_share: κ.
         classes: by name; classes without learning scans are absent.
         thickness_mm: least and most of the learning scans.
@@ -193,6 +195,8 @@ class NormalDoseNoise:
             acquisition.wed_mm,
             acquisition.kvp,
         )
+        if not acquisition.axial:
+            return "slices are not axial"
         if kernel is None:
             return "reconstruction kernel not known"
         if kernel not in self.classes:

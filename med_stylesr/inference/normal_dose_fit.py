@@ -1,7 +1,8 @@
 """Learning what noise normal dose has, from few scans: a regression with the physics fixed and the rest held back.
 
-Least squares on log σ with Gaussian priors. Offsets of kernel classes are drawn towards 0, the mean of all, as far as
-few scans do not speak against it; κ is drawn towards the middle of what tube current modulation leaves possible.
+Least squares on log σ with Gaussian priors. Offsets of kernel classes are drawn towards the noise that the simulator's
+kernel of that name lets through, as far as few scans do not speak against it; κ is drawn towards the middle of what
+tube current modulation leaves possible.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from med_stylesr.degrade.geometry import SCANNERS
+from med_stylesr.degrade.kernel import KERNELS
 from med_stylesr.inference.normal_dose import (
     Acquisition,
     KernelNoise,
@@ -21,11 +24,14 @@ from med_stylesr.inference.normal_dose import (
     log_attenuation,
     log_thickness,
 )
+from med_stylesr.io.kernel_names import SHARP, SOFT, STANDARD, VERY_SHARP
 
 LEVEL: Final = (math.log(12.0), 1.0)
 """Prior of a, mean and standard deviation: 12 HU at 2.5 mm, within a factor of 2.7."""
-OFFSET_SPREAD: Final = 0.7
-"""Prior of a_c: kernels of soft tissue and of lungs differ by a factor of three to five."""
+SIMULATED: Final = {SOFT: "soft", STANDARD: "standard", SHARP: "sharp", VERY_SHARP: "lung"}
+"""Kernels of `degrade.kernel` that stand for the classes."""
+OFFSET_SPREAD: Final = 0.4
+"""Prior standard deviation of a_c: kernels of one class differ by a factor of 1.5 in noise."""
 SIZE_SHARE: Final = (0.5, 0.5)
 """Prior of κ."""
 SCATTER: Final = (0.3, 4.0)
@@ -52,7 +58,8 @@ def learn(observations: Sequence[Observation], weights_sha256: str, style: str) 
     """Fit the table.
 
     Args:
-        observations: at least one; those without kernel class, thickness or body size are left out.
+        observations: at least one; those without kernel class, thickness or body size, and those
+            that are not axial, are left out.
         weights_sha256: of the weights that noise was measured with.
         style: with which it was measured.
 
@@ -77,6 +84,13 @@ def learn(observations: Sequence[Observation], weights_sha256: str, style: str) 
     return replace(table, learned_from=summary)
 
 
+def simulated_offset(kind: str) -> float:
+    """Logarithm of the noise behind the simulator's kernel of a class over that behind the standard one."""
+    nyquist = SCANNERS["ge-lightspeed"].nyquist_per_mm
+    one, standard = (KERNELS[SIMULATED[name]].noise_power(nyquist) for name in (kind, STANDARD))
+    return 0.5 * math.log(one / standard)
+
+
 def _without(
     one: Observation, observations: Sequence[Observation], weights_sha256: str, style: str
 ) -> NormalDoseNoise | None:
@@ -92,7 +106,7 @@ def _fit(observations: Sequence[Observation], weights_sha256: str, style: str) -
     for row, ((kind, thickness, wed), one) in enumerate(zip(known, observations, strict=True)):
         design[row] = _row(kinds, kind, wed)
         target[row] = math.log(one.noise_hu) - log_thickness(thickness)
-    mean, covariance, variance = _posterior(design, target)
+    mean, covariance, variance = _posterior(design, target, [simulated_offset(kind) for kind in kinds])
     classes = {}
     for index, kind in enumerate(kinds):
         middle = _row(kinds, kind, None)
@@ -116,12 +130,11 @@ def _fit(observations: Sequence[Observation], weights_sha256: str, style: str) -
 
 
 def _posterior(
-    design: NDArray[np.float64], target: NDArray[np.float64]
+    design: NDArray[np.float64], target: NDArray[np.float64], offsets: Sequence[float]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Mean and covariance of level, offsets and κ, and the variance of single scans."""
-    offsets = design.shape[1] - 2
-    prior = np.array([LEVEL[0], *[0.0] * offsets, SIZE_SHARE[0]])
-    precision = np.diag([LEVEL[1] ** -2, *[OFFSET_SPREAD**-2] * offsets, SIZE_SHARE[1] ** -2])
+    prior = np.array([LEVEL[0], *offsets, SIZE_SHARE[0]])
+    precision = np.diag([LEVEL[1] ** -2, *[OFFSET_SPREAD**-2] * len(offsets), SIZE_SHARE[1] ** -2])
     scatter, worth = SCATTER
     variance = scatter**2
     for _ in range(_ROUNDS):
@@ -140,7 +153,8 @@ def _row(kinds: Sequence[str], kind: str, wed_mm: float | None) -> NDArray[np.fl
 
 def _complete(one: Observation) -> bool:
     known = one.acquisition
-    return None not in (known.kernel_class, known.thickness_mm, known.wed_mm) and one.noise_hu > 0
+    told = None not in (known.kernel_class, known.thickness_mm, known.wed_mm)
+    return told and known.axial and one.noise_hu > 0
 
 
 def _numbers(one: Observation) -> tuple[str, float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from scipy import ndimage
 
 from med_stylesr.hu import HU_MAX, HU_MIN
 from med_stylesr.metrics.regions import body_mask
+
+NEAREST_FILLING: Final = 0.45
+"""Radius of the circle of reconstruction in widths of the image, at least; half a width is the rule."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,14 @@ def body_size(hu: NDArray[Any], spacing_mm: tuple[float, float]) -> BodySize | N
 
 def _at_the_rim(plane: NDArray[Any]) -> NDArray[np.bool_]:
     """Pixels at the edge of the image, or of the circle beyond which nothing was reconstructed."""
-    beyond = plane < HU_MIN
+    beyond = np.zeros(plane.shape, dtype=bool)
     corners = plane[[0, 0, -1, -1], [0, -1, 0, -1]]
     if (corners == corners[0]).all():
-        # Air has noise, so that a uniform piece in all four corners is filling.
+        # Air has noise: a uniform piece in all four corners is filling, unless it comes nearer than such circles do.
         labels, _ = ndimage.label(plane == corners[0])
-        beyond |= np.isin(labels, labels[[0, 0, -1, -1], [0, -1, 0, -1]])
+        filling = np.isin(labels, labels[[0, 0, -1, -1], [0, -1, 0, -1]])
+        rows, columns = np.nonzero(filling)
+        far = np.hypot(rows / (plane.shape[0] - 1) - 0.5, columns / (plane.shape[1] - 1) - 0.5)
+        beyond = filling if far.min() >= NEAREST_FILLING else beyond
     # Opening has rounded the outline by as much.
     return np.asarray(ndimage.binary_dilation(np.pad(beyond, 1, constant_values=True), iterations=3)[1:-1, 1:-1])

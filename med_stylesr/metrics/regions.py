@@ -157,6 +157,11 @@ def spread_indices(total: int, wanted: int) -> list[int]:
     return sorted({int(k) for k in np.linspace(0, total - 1, min(total, wanted)).round()})
 
 
+def inner_indices(total: int, wanted: int) -> list[int]:
+    """At most `wanted` indices, evenly spread over `total` with as much room left at both ends as between them."""
+    return [k - 1 for k in spread_indices(total + 2, wanted + 2)[1:-1]]
+
+
 def _disk(radius_mm: float, spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
     """Footprint of a disk in the slice plane; at least the voxel's four neighbours."""
     ry, rx = (max(1, int(np.ceil(radius_mm / mm))) for mm in spacing_mm[1:])

@@ -63,6 +63,20 @@ def prepare(plan_file: Path, root: Path, cache: Path, told: Callable[[str], None
         cache_scan(scan.name, hu, scan.series.grid.spacing_mm, scan.series.thickness_mm, draws, cache, scan.noise_seed)
 
 
+def planned_scans(plan_file: Path, root: Path) -> Iterator[PlannedScan]:
+    """Scans of a plan, in its order.
+
+    Args:
+        plan_file: see `prepare`.
+        root: folder of the scans.
+
+    Raises:
+        UsageError: for a plan with unknown or missing keys, or a folder that is not there.
+        InputError: for slices that a scan does not have.
+    """
+    return _scans(_read(plan_file), root)
+
+
 def _read(plan_file: Path) -> dict[str, Any]:
     try:
         plan = json.loads(plan_file.read_text(encoding="utf-8"))

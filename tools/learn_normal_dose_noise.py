@@ -1,0 +1,166 @@
+r"""Learn what noise normal dose has from the scans that a bundle was trained on; say how far to trust it.
+
+    python tools/learn_normal_dose_noise.py ../shared/data/dicom \
+        --check docs/validation/normal-dose.md --cache cache/validation
+
+Run again whenever the bundle's weights change: noise is measured with them, as `enhance` measures it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from med_stylesr.engines.pair_cache import STORED_PER_HU, open_cache
+from med_stylesr.inference.bundle import BUNDLE_2D
+from med_stylesr.inference.enhancer import Enhancer
+from med_stylesr.inference.normal_dose import FILE, MOST_TRUNCATED, NormalDoseNoise
+from med_stylesr.inference.normal_dose_fit import Observation, learn
+from med_stylesr.inference.request import DEFAULT_STYLE, StrengthRequest
+from med_stylesr.inference.slices import ArraySlices, DecodedSlices, SliceSource
+from med_stylesr.inference.strength import SAMPLE_SLICES, plan_strength, remover
+from med_stylesr.io.dicom_read import read_slices
+from med_stylesr.metrics.body_size import body_size
+from med_stylesr.metrics.regions import inner_indices
+from med_stylesr.service.acquisition import acquisition_of
+from med_stylesr.service.training_data import PlannedScan, planned_scans
+
+CONTEXT = 8
+OWN_TEXTURE = 2
+"""Draws of the validation cache that keep the texture of the scan."""
+PLANS = Path("configs") / "weights"
+HEAD = """# Noise of normal dose: what the table knows
+
+Made by `tools/learn_normal_dose_noise.py` with the weights sha256
+`{digest}` of {bundle}, style `{style}`.
+
+log σ = {level:.3f} + offset of the kernel + ½ log(2.5 / thickness) + ½ · {share:.2f} · 0.019 · (diameter − 280), in mm
+
+| kernel | scans | noise at 2.5 mm and 280 mm | spread of single scans |
+|---|---|---|---|
+"""
+
+
+def main() -> None:
+    """Measure, learn, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scans", type=Path, help="folder of the scans that the plans name")
+    parser.add_argument("--bundle", default=BUNDLE_2D)
+    parser.add_argument("--train", type=Path, default=PLANS / "data_train.json", help="plan of the normal-dose scans")
+    parser.add_argument("--validation", type=Path, default=PLANS / "data_validation.json", help="plan of others")
+    parser.add_argument("--check", type=Path, help="Markdown page to write: how well the table foretells")
+    parser.add_argument("--cache", type=Path, help="cached pairs of the validation plan: check simulated doses as well")
+    arguments = parser.parse_args()
+    # float32 torch: the table must not depend on the processor at hand.
+    enhancer = Enhancer(arguments.bundle, device="cpu", runtime="torch", precision="float32")
+    bundle = enhancer.bundle(2)
+    seen = _measured(arguments.train, arguments.scans, enhancer)
+    table = learn(seen, bundle.weights_sha256, remover(bundle.network.style_names))
+    table.save(bundle.path / FILE)
+    print(f"{bundle.path / FILE}: {sum(one.scans for one in table.classes.values())} of {len(seen)} scans")
+    if arguments.check:
+        others = _measured(arguments.validation, arguments.scans, enhancer)
+        page = _page(table, others, bundle.name)
+        if arguments.cache:
+            page += _simulated(arguments.cache, others, enhancer)
+        arguments.check.write_text(page, encoding="utf-8")
+
+
+def _measured(plan: Path, root: Path, enhancer: Enhancer) -> list[Observation]:
+    found = [_observation(scan, enhancer) for scan in planned_scans(plan, root)]
+    return [one for one in found if one is not None]
+
+
+def _observation(scan: PlannedScan, enhancer: Enhancer) -> Observation | None:
+    """Noise as `enhance` measures it, and size of the body in the same slices; None without flat tissue."""
+    series, count = scan.series, scan.stop - scan.start
+    source = DecodedSlices(
+        (count, *series.grid.shape[1:]),
+        lambda start, stop: read_slices(series, scan.start + start, scan.start + stop),
+        CONTEXT,
+    )
+    noise = _noise(source, series.grid.spacing_mm, enhancer)
+    if noise is None:
+        print(f"{scan.name}: no flat tissue")
+        return None
+    slices = np.concatenate([source.read(k, k + 1) for k in inner_indices(count, SAMPLE_SLICES)])
+    size = body_size(slices, series.grid.spacing_mm[1:])
+    wed = size.wed_mm if size is not None and size.truncated <= MOST_TRUNCATED else None
+    known = replace(acquisition_of(series), wed_mm=wed)
+    odd = "" if known.axial else ", not axial: left out"
+    cut = f", {size.truncated:.0%} of the outline cut off" if size is not None and size.truncated > 0 else ""
+    print(f"{scan.name}: {noise:.1f} HU, kernel {series.kernel} = {known.kernel_class}, wed {wed}{cut}{odd}")
+    return Observation(scan.name, known, noise)
+
+
+def _noise(source: SliceSource, spacing_mm: tuple[float, float, float], enhancer: Enhancer) -> float | None:
+    request = StrengthRequest(dose_fraction=1.0)
+    return plan_strength(source, enhancer.runtime(2), DEFAULT_STYLE, request, spacing_mm).noise_before_hu
+
+
+def _page(table: NormalDoseNoise, others: Sequence[Observation], bundle: str) -> str:
+    text = HEAD.format(
+        digest=table.weights_sha256, bundle=bundle, style=table.style, level=table.level, share=table.size_share
+    )
+    for name, kernel in table.classes.items():
+        level = math.exp(table.level + kernel.offset)
+        text += f"| {name} | {kernel.scans} | {level:.1f} HU | ×÷ {math.exp(kernel.spread):.2f} |\n"
+    learned = table.learned_from
+    left = learned["left_one_out"]
+    text += (
+        f"\n## Each learning scan, foretold from the others\n\nNoise is off by a factor of {left['median_factor']} in "
+        f"the median (root mean square of the logarithm {left['rms_log']}); {left['foretold']} of {left['of']} scans "
+        "can be foretold, the others are alone with their kernel. All of them are normal-dose scans, so F should be 1."
+        "\n\n| scan | kernel | thickness, mm | body, mm | noise, HU | foretold, HU | F | without the limit at 1 |\n"
+        "|---|---|---|---|---|---|---|---|\n"
+    )
+    for scan in learned["scans"]:
+        expected = scan["foretold_hu"]
+        start = (scan["name"], scan["kernel_class"], scan["thickness_mm"], scan["wed_mm"])
+        text += _line(*start, scan["noise_hu"], expected)
+    text += (
+        "\n## Scans that training has not seen\n\nHeld-out scans of normal dose (of `chest_lidc0001` other slices, of "
+        "`singles_nysbu` partly the same patients).\n\n"
+        "| scan | kernel | thickness, mm | body, mm | noise, HU | foretold, HU | F | without the limit at 1 |\n"
+        "|---|---|---|---|---|---|---|---|\n"
+    )
+    for one in others:
+        known, told = one.acquisition, table.expected(one.acquisition)
+        wed = "not measurable" if known.wed_mm is None else round(known.wed_mm, 1)
+        start = (one.name, known.kernel_class, known.thickness_mm, wed)
+        text += _line(*start, round(one.noise_hu, 2), told and round(told.noise_hu, 2))
+    return text
+
+
+def _simulated(cache: Path, others: Sequence[Observation], enhancer: Enhancer) -> str:
+    """Does F follow the dose, whatever the table says? Noise inserted for two doses in the scan's own texture."""
+    text = (
+        "\n## Simulated lower dose\n\nWhat F falls to, relative to what it is (without the limit at 1) for the scan "
+        "as it was: it should be the dose.\n\n| scan | dose | F falls to |\n|---|---|---|\n"
+    )
+    normal = {one.name: one.noise_hu for one in others}
+    for scan in open_cache(cache):
+        for noise, dose in list(zip(scan.noise, scan.doses, strict=True))[:OWN_TEXTURE]:
+            lower = ArraySlices(scan.hu + noise.astype(np.float32) / STORED_PER_HU)
+            measured = _noise(lower, scan.spacing_mm, enhancer)
+            if scan.name in normal and measured is not None:
+                text += f"| {scan.name} | {dose:g} | {(normal[scan.name] / measured) ** 2:.3f} |\n"
+    return text
+
+
+def _line(
+    name: str, kernel: str | None, thickness: float | None, wed: float | str, noise: float, expected: float | None
+) -> str:
+    if expected is None:
+        return f"| {name} | {kernel} | {thickness} | {wed} | {noise} | – | – | – |\n"
+    free = (expected / noise) ** 2
+    return f"| {name} | {kernel} | {thickness} | {wed} | {noise} | {expected} | {min(1.0, free):.2f} | {free:.2f} |\n"
+
+
+if __name__ == "__main__":
+    main()
