@@ -17,6 +17,7 @@ from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_3D, LoadedBundle, loa
 from med_stylesr.inference.choice import AUTO, choose_runtime
 from med_stylesr.inference.enhancement import Enhancement
 from med_stylesr.inference.ensemble import MirrorEnsemble, TrustLimits
+from med_stylesr.inference.normal_dose import Acquisition
 from med_stylesr.inference.pipeline import pipeline
 from med_stylesr.inference.reference import reference_code
 from med_stylesr.inference.request import DEFAULT_STYLE, REFERENCE_STYLE, EnhanceOptions, Offer
@@ -123,6 +124,7 @@ class Enhancer:
         spacing_mm: tuple[float, float, float],
         options: EnhanceOptions,
         plan: StrengthPlan | None = None,
+        acquisition: Acquisition | None = None,
     ) -> Enhancement:
         """Plan the enhancement of a stream of slices; nothing but a few sample slices is computed yet.
 
@@ -131,6 +133,7 @@ class Enhancer:
             spacing_mm: voxel spacing (slice, row, column).
             options: what to do.
             plan: decided before, on another frame of the same scan; None decides on this one.
+            acquisition: what headers tell of the scan, from which its dose is estimated; None where there are none.
 
         Raises:
             UsageError: see `check`.
@@ -162,7 +165,11 @@ class Enhancer:
         return pipeline(source, plan, options, self.runtime(2), lambda: self.runtime(3))
 
     def enhance(
-        self, volume: CTVolume, options: EnhanceOptions, progress: Progress | None = None
+        self,
+        volume: CTVolume,
+        options: EnhanceOptions,
+        progress: Progress | None = None,
+        acquisition: Acquisition | None = None,
     ) -> tuple[CTVolume, Enhancement]:
         """Enhance a volume in memory.
 
@@ -170,6 +177,7 @@ class Enhancer:
             volume: the scan.
             options: what to do.
             progress: called with slices done and slices in all.
+            acquisition: see `open`.
 
         Returns:
             The result, HU of the input's type, and the enhancement with its facts.
@@ -180,7 +188,7 @@ class Enhancer:
         """
         if options.scale[0] > 1:
             require_even_slices(volume.evenly_spaced, "volume")
-        enhancement = self.open(ArraySlices(volume.hu), volume.spacing_mm, options)
+        enhancement = self.open(ArraySlices(volume.hu), volume.spacing_mm, options, acquisition=acquisition)
         result = np.empty(enhancement.shape, dtype=volume.hu.dtype)
         if options.uncertainty:
             enhancement.spread_hu = np.empty(enhancement.shape, dtype=np.float32)

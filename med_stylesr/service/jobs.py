@@ -12,6 +12,7 @@ from med_stylesr import __version__
 from med_stylesr.errors import InputError, MedStyleError, UsageError
 from med_stylesr.geometry import VoxelGrid
 from med_stylesr.inference.enhancer import Enhancement, Enhancer, require_even_slices
+from med_stylesr.inference.normal_dose import Acquisition
 from med_stylesr.inference.request import REFERENCE_STYLE, EnhanceOptions
 from med_stylesr.inference.slices import ArraySlices, DecodedSlices, SliceSource
 from med_stylesr.io.derivation import SMOOTHING, SPATIAL_RESAMPLING, Derivation
@@ -24,6 +25,7 @@ from med_stylesr.io.publish import Staging
 from med_stylesr.io.series import DicomSeries
 from med_stylesr.io.source import VolumeFile
 from med_stylesr.io.volume_file import read_volume_file, write_volume_file
+from med_stylesr.service.acquisition import acquisition_of
 from med_stylesr.service.plan import VOLUME_ENDINGS, volume_place
 from med_stylesr.service.privacy import Privacy
 from med_stylesr.service.report_sample import ReportSample
@@ -120,12 +122,12 @@ def enhance_series(series: DicomSeries, bench: Bench, progress: Progress, journa
             raise InputError(series.name, why, "use --format dicom")
         stem = safe_component(privacy.file_stem(f"{series.uid} {series.part}".strip()), "series")
         path = patient / (stem + VOLUME_ENDINGS[settings.format])
-        return _enhance_volume(read_volume(series), path, options, bench, progress, journal)
+        return _enhance_volume(read_volume(series), path, options, bench, progress, journal, acquisition_of(series))
     if options.scale[0] > 1:
         require_even_slices(series.slice_origins_mm is None, series.name)
     grid, origins = output_places(series, options.scale)
     source = DecodedSlices(series.grid.shape, lambda start, stop: read_slices(series, start, stop), _CONTEXT)
-    enhancement = bench.enhancer.open(source, series.grid.spacing_mm, options)
+    enhancement = bench.enhancer.open(source, series.grid.spacing_mm, options, acquisition=acquisition_of(series))
     created = datetime.now().astimezone() if journal is None else journal.created
     derivation = derivation_of(enhancement, options, bench.enhancer, created)
     sample = ReportSample(series.grid, options.scale)
@@ -196,7 +198,13 @@ def enhance_file(file: VolumeFile, bench: Bench, progress: Progress, journal: Jo
 
 
 def _enhance_volume(
-    volume: CTVolume, path: Path, options: EnhanceOptions, bench: Bench, progress: Progress, journal: Journal | None
+    volume: CTVolume,
+    path: Path,
+    options: EnhanceOptions,
+    bench: Bench,
+    progress: Progress,
+    journal: Journal | None,
+    acquisition: Acquisition | None = None,
 ) -> Outcome:
     """Enhance a volume in memory into one file, with its uncertainty and its report beside it."""
     page = path.with_name(f"{path.name}.html")
@@ -204,7 +212,7 @@ def _enhance_volume(
         partial, places = staging.file(path), [path]
         partial_spread = staging.file(uncertainty_file(path)) if options.uncertainty else None
         partial_page = staging.file(page) if bench.settings.report else None
-        result, enhancement = bench.enhancer.enhance(volume, options, progress)
+        result, enhancement = bench.enhancer.enhance(volume, options, progress, acquisition)
         facts = _facts(enhancement, result.grid)
         write_volume_file(result, partial, overwrite=True)
         spread = enhancement.spread_hu
