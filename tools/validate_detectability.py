@@ -1,4 +1,4 @@
-"""What does strength do to low-contrast lesions? Lesions put into a scan, the real enhancer, a model observer.
+"""The page on low-contrast lesions: `med-stylesr lesions` on the sample scan, its lesions.json as Markdown.
 
 Run again whenever weights change: `python tools/validate_detectability.py docs/validation/detectability.md`
 """
@@ -6,34 +6,26 @@ Run again whenever weights change: `python tools/validate_detectability.py docs/
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from med_stylesr.inference.bundle import BUNDLE_2D
 from med_stylesr.inference.enhancer import Enhancer
-from med_stylesr.inference.runtime import Runtime
-from med_stylesr.inference.slices import ArraySlices, InPlane
-from med_stylesr.inference.strength import SMOOTH
-from med_stylesr.metrics.detectability import ObserverResult, Task
-from med_stylesr.metrics.lesion_study import Process, lesion_study
+from med_stylesr.report.lesion_report import lesion_name
 from med_stylesr.service.demo import sample_root
-from med_stylesr.service.reading import read_single
+from med_stylesr.service.lesions import INPUT, LesionPlan, study_lesions
 
-TASKS = (Task(6, -15), Task(6, -30), Task(4, -40))
-STRENGTHS = (0.25, 0.5, 0.75, 1.0)
-INPUT = "input"
 HEAD = """# What strength does to low-contrast lesions
 
-Made by `tools/validate_detectability.py`. Bundle {bundle}, weights sha256
-`{digest}`.
+Made by `tools/validate_detectability.py`. Bundle {bundle[name]} {bundle[version]}, weights sha256
+`{bundle[weights_sha256]}`.
 
-Disks put into {pairs} flat regions of soft tissue ({region:g} mm) of `{scan}`, {slices} slices,
-blurred by {blur:g} mm (standard deviation). The scan is enhanced whole, with the lesions and without them; a
+Disks put into {pairs} flat regions of soft tissue ({region_mm:g} mm) of `{scan}`, {slices} slices,
+blurred by {blur_mm:g} mm (standard deviation). The scan is enhanced whole, with the lesions and without them; a
 channelised Hotelling observer who knows signal and place tells the regions apart. AUC with its 95 % bootstrap
-interval, d′ in brackets. **Bold: the interval lies below the AUC of the input: the lesion got harder to see.**
+interval, d′ in brackets, and the share of the contrast that is left. **Bold: the interval lies below the AUC of the
+input: the lesion got harder to see.**
 """
 READING = """How to read it: an observer who knows everything gains nothing from less noise alone, since it could have
 filtered by itself; so keeping the AUC is the aim, and a fall means that lesions went out with the noise. A human
@@ -47,73 +39,40 @@ def main() -> None:
     parser.add_argument("page", type=Path, help="Markdown file to write")
     parser.add_argument("--scan", type=Path, default=sample_root() / "quarter_dose", help="low-dose scan")
     parser.add_argument("--bundle", default=BUNDLE_2D)
-    parser.add_argument("--style", default="normal-dose")
-    parser.add_argument("--pairs", type=int, default=260)
-    parser.add_argument("--region-mm", type=float, default=14.0, help="twice the diameter of the largest lesion")
-    parser.add_argument("--blur-mm", type=float, default=0.6, help="standard deviation of the scan's own blur")
+    parser.add_argument("--style", nargs="+", default=["normal-dose", "smooth"])
+    parser.add_argument("--dose", type=float, default=0.25, help="fraction of normal dose of the scan")
     arguments = parser.parse_args()
-    scan = read_single(arguments.scan)
-    enhancer = Enhancer(arguments.bundle)
-    bundle, runtime = enhancer.bundle(2), enhancer.runtime(2)
-    processes: dict[str, Process] = {INPUT: lambda hu: hu}
-    for style, strengths in ((arguments.style, STRENGTHS), (SMOOTH, (1.0,))):
-        terms = Terms(runtime, style)
-        for strength in strengths:
-            processes[f"{style} {strength:g}"] = terms.at(strength)
-    results = lesion_study(
-        scan.hu,
-        scan.spacing_mm,
-        processes,
-        TASKS,
-        blur_mm=arguments.blur_mm,
-        pairs=arguments.pairs,
-        region_mm=arguments.region_mm,
+    plan = LesionPlan(
+        scan=arguments.scan,
+        sizes_mm=[4, 6],
+        contrasts_hu=[-15, -30],
+        styles=arguments.style,
+        strengths=[0.5, 1],
+        dose_fraction=arguments.dose,
+        pairs=260,
+        blur_mm=0.6,
     )
-    told = HEAD.format(
-        bundle=f"{bundle.name} {bundle.version}",
-        digest=bundle.weights_sha256,
-        pairs=results[TASKS[0]][INPUT].pairs,
-        region=arguments.region_mm,
-        scan=f"{arguments.scan.parent.name}/{arguments.scan.name}",
-        slices=len(scan.hu),
-        blur=arguments.blur_mm,
-    )
-    page = [told, *table(results, list(processes)), "", READING]
+    document, _ = study_lesions(plan, Enhancer(arguments.bundle), lambda event: None)
+    page = [HEAD.format_map(document), *table(document), "", READING]
     arguments.page.write_text("\n".join(page) + "\n", encoding="utf-8")
 
 
-class Terms:
-    """Base and correction of a style for the last few scans, so that strengths cost one run of the network."""
-
-    def __init__(self, runtime: Runtime, style: str) -> None:
-        self._runtime, self._code = runtime, runtime.style_code(style)
-        self._last: tuple[int, NDArray[np.float32], NDArray[np.float32]] | None = None
-
-    def at(self, strength: float) -> Process:
-        """Processing at a strength."""
-
-        def process(hu: NDArray[np.float32]) -> NDArray[np.float32]:
-            digest = hash(hu.tobytes())
-            if self._last is None or self._last[0] != digest:
-                stage = InPlane(ArraySlices(hu), self._runtime, self._code, 1.0, (1, 1))
-                self._last = (digest, *stage.base_and_correction(range(len(hu))))
-            _, base, correction = self._last
-            return np.asarray(base + strength * correction)
-
-        return process
-
-
-def table(results: dict[Task, dict[str, ObserverResult]], names: Sequence[str]) -> list[str]:
-    """Markdown rows: a lesion a row, a way of processing a column."""
-    lines = ["| lesion | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for task, mine in results.items():
-        cells = []
-        for name in names:
-            found = mine[name]
-            told = f"{found.auc:.3f} [{found.auc_low:.3f}, {found.auc_high:.3f}] ({found.d_prime:.2f})"
-            cells.append(f"**{told}**" if found.auc_high < mine[INPUT].auc else told)
-        lines.append(f"| {task.diameter_mm:g} mm, {task.contrast_hu:+g} HU | " + " | ".join(cells) + " |")
+def table(document: Mapping[str, Any]) -> list[str]:
+    """Markdown rows: a way of processing a row, a lesion a column."""
+    lesions = document["lesions"]
+    names = [lesion_name(each["diameter_mm"], each["contrast_hu"]) for each in lesions]
+    lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for way in document["ways"]:
+        cells = [cell(each["results"][way], way == INPUT) for each in lesions]
+        lines.append(f"| {way} | " + " | ".join(cells) + " |")
     return lines
+
+
+def cell(found: Mapping[str, Any], unprocessed: bool) -> str:
+    """AUC with interval, d′ and, unless nothing was done, the contrast left."""
+    told = f"{found['auc']:.3f} [{found['auc_low']:.3f}, {found['auc_high']:.3f}] ({found['d_prime']:.2f})"
+    told = f"**{told}**" if found["harder_to_see"] else told
+    return told if unprocessed else f"{told} {found['contrast_kept']:.0%}"
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from med_stylesr.cli import doctor as _doctor
 from med_stylesr.cli import enhance as _enhance
 from med_stylesr.cli import evaluate as _evaluate
 from med_stylesr.cli import export as _export
+from med_stylesr.cli import lesions as _lesions
 from med_stylesr.cli import pull as _pull
 from med_stylesr.cli import push as _push
 from med_stylesr.cli import serve as _serve
@@ -67,6 +68,7 @@ app.command("demo")(_demo.demo)
 app.command("doctor")(_doctor.doctor)
 app.add_typer(_data.app, name="data")
 app.command("evaluate")(_evaluate.evaluate)
+app.command("lesions")(_lesions.lesions)
 app.command("export")(_export.export)
 app.command("view")(_view.view)
 app.command("deidentify")(_deidentify.deidentify)

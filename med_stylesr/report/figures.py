@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -94,6 +95,46 @@ def heat_plot(values: NDArray[Any], extent_mm: tuple[float, float], label: str) 
     return _uri(figure, "png")
 
 
+def auc_plot(values: Mapping[str, tuple[float, float, float]]) -> str:
+    """Area under the ROC curve with its interval, one row a name; a line at that of the first.
+
+    Args:
+        values: name → (AUC, lower end, upper end).
+    """
+    figure, axis = _axes("AUC", "", size=(5.2, 0.9 + 0.34 * len(values)))
+    for row, ((auc, low, high), (colour, _)) in enumerate(zip(values.values(), itertools.cycle(_STYLES), strict=False)):
+        axis.errorbar(auc, -row, xerr=[[auc - low], [high - auc]], fmt="o", color=colour, capsize=3)
+    axis.axvline(next(iter(values.values()))[0], color="#888", linewidth=0.8, linestyle="--")
+    axis.set_yticks([-row for row in range(len(values))], list(values))
+    return _framed(figure, axis)
+
+
+def region_grid(rows: Sequence[tuple[str, Mapping[str, NDArray[Any]], tuple[float, float]]]) -> bytes:
+    """PNG of small square regions: rows with their own grey window, a column for each name.
+
+    Args:
+        rows: (label, name → HU (rows, columns), (lowest, highest HU of the window)), all with the same names.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = list(rows[0][1])
+    figure = Figure(figsize=(1.3 + 1.15 * len(names), 0.4 + 1.15 * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(rows), len(names), squeeze=False)
+    for (label, images, (low, high)), line in zip(rows, axes, strict=True):
+        line[0].set_ylabel(label, fontsize=8, rotation=0, ha="right", va="center")
+        for name, axis in zip(names, line, strict=True):
+            axis.imshow(images[name], "gray", vmin=low, vmax=high, interpolation="nearest")
+            axis.set_xticks([])
+            axis.set_yticks([])
+    for name, axis in zip(names, axes[0], strict=True):
+        axis.set_title(name.replace(" ", "\n", 1), fontsize=8)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
 def _axes(x_label: str, y_label: str, size: tuple[float, float] = (5.2, 3.2)) -> tuple[Any, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -107,8 +148,12 @@ def _axes(x_label: str, y_label: str, size: tuple[float, float] = (5.2, 3.2)) ->
 
 
 def _finish(figure: Any, axis: Any) -> str:
-    axis.grid(alpha=0.25)
     axis.legend(frameon=False, fontsize=8)
+    return _framed(figure, axis)
+
+
+def _framed(figure: Any, axis: Any) -> str:
+    axis.grid(alpha=0.25)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
     return _uri(figure, "svg")

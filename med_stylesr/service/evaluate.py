@@ -121,7 +121,7 @@ def evaluate_all(plan: Evaluation, out: Path, *, page: bool, overwrite: bool, ev
         events({"event": "problem", "what": what, "why": why})
     if not any(cases.values()):
         raise InputError(str(plan.reference), "no pair could be measured", "see the reasons above")
-    document = _plain(
+    document = plain_json(
         {
             "version": __version__,
             "schema": SCHEMA,
@@ -185,12 +185,12 @@ def _pair(
     return paired
 
 
-def _plain(value: Any) -> Any:
-    """JSON values only: numbers that are not finite become null."""
+def plain_json(value: Any) -> Any:
+    """The same with JSON values only: numbers that are not finite become null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain_json(item) for item in value]
     if isinstance(value, (int, str)) or value is None:
         return value
     number = float(value)
