@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
-from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import RawDataElement
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
+from pydicom.valuerep import AMBIGUOUS_VR, VR
 
 from med_stylesr.errors import one_line
 
 _SHOWN: Final = 60
 """Longest value that a message quotes."""
+_MAX_REMEMBERED: Final = 4096
+_UNAMBIGUOUS: Final = frozenset(VR) - AMBIGUOUS_VR - {VR.UN, VR.SQ}
+"""Value representations whose values nothing but their own bytes and the character set decides on."""
 
 
 def words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
@@ -84,10 +90,28 @@ def text(dataset: Dataset, keyword: str) -> str:
 
 
 def _converted(dataset: Dataset, keyword: str) -> Any:
+    """The value as pydicom converts it, or None; the dataset keeps its bytes, which slices of a series share."""
+    tag = tag_for_keyword(keyword)
+    element = dataset.get_item(tag) if tag is not None and tag in dataset else None
+    if not isinstance(element, RawDataElement):
+        return None if element is None else element.value
+    if (element.VR or dictionary_VR(element.tag)) not in _UNAMBIGUOUS:
+        return _quietly(lambda: dataset.get(keyword))
+    charset = dataset.original_character_set
+    return _value(element, charset if isinstance(charset, str) else tuple(charset))
+
+
+@lru_cache(maxsize=_MAX_REMEMBERED)
+def _value(element: RawDataElement, charset: str | tuple[str, ...]) -> Any:
+    encoding = charset if isinstance(charset, str) else list(charset)
+    return _quietly(lambda: convert_raw_data_element(element, encoding=encoding or None).value)
+
+
+def _quietly(work: Callable[[], Any]) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return dataset.get(keyword)
+            return work()
     except Exception:
         # A value that does not fit its VR makes pydicom raise one of many errors.
         return None

@@ -14,6 +14,10 @@ class TooMuchHeaderError(Exception):
     """The header goes on beyond all bounds."""
 
 
+class ReadToTheEndError(Exception):
+    """Somebody wants the rest of the file at once, however much that is."""
+
+
 class BoundedReader:
     """Passes everything on to a file and counts.
 
@@ -29,10 +33,13 @@ class BoundedReader:
         """Read up to so many bytes.
 
         Raises:
+            ReadToTheEndError: if no number is given.
             TooMuchHeaderError: if there were too many reads or bytes.
         """
+        if size < 0:
+            raise ReadToTheEndError
         self._reads += 1
-        data = self._file.read(min(size, MAX_READ_BYTES) if size >= 0 else MAX_READ_BYTES)
+        data = self._file.read(min(size, MAX_READ_BYTES))
         self._bytes += len(data)
         if self._reads > MAX_READS or self._bytes > MAX_READ_BYTES:
             raise TooMuchHeaderError

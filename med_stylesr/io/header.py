@@ -25,7 +25,7 @@ from pydicom.uid import (
 )
 
 from med_stylesr.errors import InputError
-from med_stylesr.io.bounded import MAX_READS, TooMuchHeaderError, bounded
+from med_stylesr.io.bounded import MAX_READS, ReadToTheEndError, TooMuchHeaderError, bounded
 
 MAX_INFLATED_BYTES: Final = 1 << 29
 """Most a deflated file may inflate to; a single-frame CT needs a hundredth of it."""
@@ -88,8 +88,7 @@ def read_header(path: Path) -> HeaderFile:
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            stream = inflated(file, name)
-            dataset = pydicom.dcmread(bounded(stream), stop_before_pixels=True, force=True)
+            dataset, stream = _parsed(file, name)
             offset = stream.tell()
             has_pixels = offset < _size(stream)
             syntax = _transfer_syntax(dataset, deflated=stream is not file)
@@ -116,6 +115,17 @@ def read_header(path: Path) -> HeaderFile:
     if depth > MAX_DEPTH:
         raise InputError(name, "its sequences are nested too deeply", "do not trust this file")
     return HeaderFile(path, header, syntax, offset if has_pixels else None, dataset.preamble is not None)
+
+
+def _parsed(file: BinaryIO, name: str) -> tuple[FileDataset, BinaryIO]:
+    """What comes before the pixel data, and the stream that their offset counts in."""
+    try:
+        return pydicom.dcmread(bounded(file), stop_before_pixels=True, force=True), file
+    except ReadToTheEndError:
+        # pydicom asks for all the rest of a file only to inflate it.
+        file.seek(0)
+        stream = inflated(file, name)
+    return pydicom.dcmread(bounded(stream), stop_before_pixels=True, force=True), stream
 
 
 def _caused_by(error: BaseException | None, kind: type[Exception]) -> bool:
@@ -190,16 +200,19 @@ def _transfer_syntax(dataset: FileDataset, deflated: bool) -> UID:
 def _kept_part(dataset: FileDataset) -> Dataset:
     """The attributes a derived image may need, as parsed but not yet converted, so that reading stays fast."""
     elements: dict[object, DataElement | RawDataElement] = {}
-    for tag in dataset.keys():  # noqa: SIM118 - iterating a Dataset would convert every value
-        element = dataset.get_item(tag)
-        if tag.group % 2 or tag.group in _CURVES_AND_OVERLAYS or element is None:
+    for element in dataset.values():
+        group = element.tag >> 16
+        if group % 2 or group in _CURVES_AND_OVERLAYS:
             continue
-        if isinstance(element, RawDataElement) and len(element.value or b"") > MAX_VALUE_BYTES:
-            if tag not in _LONG:
-                continue
-            if (element.value or b"").count(_ITEM) > MAX_READS:
-                raise TooMuchHeaderError
-        elements[tag] = _shared(element) if isinstance(element, RawDataElement) else element
+        if isinstance(element, RawDataElement):
+            if len(element.value or b"") > MAX_VALUE_BYTES:
+                if element.tag not in _LONG:
+                    continue
+                if (element.value or b"").count(_ITEM) > MAX_READS:
+                    raise TooMuchHeaderError
+            element = _shared(element)
+        # By the tag of the shared element, which is shared as well.
+        elements[element.tag] = element
     header = Dataset(elements)  # type: ignore[arg-type]
     implicit, little = dataset.original_encoding
     header.set_original_encoding(implicit, little, dataset.original_character_set)
@@ -210,7 +223,7 @@ def _shared(element: RawDataElement) -> RawDataElement:
     """One object for all elements that are equal but for their place in the file: slices of a series differ in few."""
     if len(_equal) > _MAX_EQUAL:
         _equal.clear()
-    anywhere = element._replace(value_tell=0)
+    anywhere = RawDataElement(*element[:4], 0, *element[5:])
     return _equal.setdefault(anywhere, anywhere)
 
 

@@ -30,7 +30,7 @@ from pydicom.uid import (
 )
 
 from med_stylesr.errors import InputError
-from med_stylesr.io.attributes import number, word
+from med_stylesr.io.attributes import integer, number, word
 from med_stylesr.io.codestream import coded_size, is_whole
 from med_stylesr.io.header import inflated
 from med_stylesr.io.quiet import silenced
@@ -40,6 +40,7 @@ from med_stylesr.io.series import SliceFile
 _PIXEL_DATA: Final = (0x7FE0, 0x0010)
 _UNDEFINED: Final = 0xFFFFFFFF
 _ITEM: Final = b"\xfe\xff\x00\xe0"
+_DESCRIPTION: Final = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
 _PLUGINS: Final = {
     "pydicom": (RLELossless,),
     "pylibjpeg": (*JPEG2000TransferSyntaxes, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL),
@@ -57,7 +58,7 @@ def stored_values(file: SliceFile, header: Dataset) -> NDArray[Any]:
             decoded.
     """
     name = str(file.path)
-    rows, columns, allocated = int(header.Rows), int(header.Columns), int(header.BitsAllocated)
+    rows, columns, allocated, stored, high, sign = _whole_numbers(header)
     try:
         with file.path.open("rb") as raw:
             stream = inflated(raw, name) if file.transfer_syntax.is_deflated else raw
@@ -65,13 +66,19 @@ def stored_values(file: SliceFile, header: Dataset) -> NDArray[Any]:
     except OSError as error:
         why = f"cannot be read ({error.strerror or error})"
         raise InputError(name, why, "check the disk and the permissions") from error
-    stored, high, signed = int(header.BitsStored), int(header.HighBit), int(header.PixelRepresentation) == 1
+    signed = sign == 1
     if file.transfer_syntax.is_encapsulated:
         # Codecs deliver their samples at the low end of the word, whatever HighBit says.
         return _significant_bits(_decoded(frame, file, header), stored, stored - 1, signed)
     order = ">" if file.transfer_syntax == ExplicitVRBigEndian else "<"
     values: NDArray[Any] = np.frombuffer(frame, dtype=f"{order}u{allocated // 8}")
     return _significant_bits(values.reshape(rows, columns), stored, high, signed)
+
+
+def _whole_numbers(header: Dataset) -> tuple[int, int, int, int, int, int]:
+    """Rows, Columns, BitsAllocated, BitsStored, HighBit and PixelRepresentation; 0 where one is missing."""
+    rows, columns, allocated, stored, high, sign = (integer(header, keyword) or 0 for keyword in _DESCRIPTION)
+    return rows, columns, allocated, stored, high, sign
 
 
 def hounsfield(stored: NDArray[Any], header: Dataset) -> NDArray[Any]:
@@ -159,11 +166,11 @@ def _frame_spans(path: Path, base: int, frames: int) -> list[tuple[int, int]]:
 
 
 def _decoded(frame: bytes, file: SliceFile, header: Dataset) -> NDArray[Any]:
-    name, rows, columns = str(file.path), int(header.Rows), int(header.Columns)
+    name, (rows, columns, allocated, *_) = str(file.path), _whole_numbers(header)
     if not is_whole(frame, file.transfer_syntax):
         raise InputError(name, "is cut off: its compressed pixel data have no end", "copy it again")
     size = coded_size(frame, file.transfer_syntax)
-    expected = (0, 0, int(header.BitsAllocated) // 8) if file.transfer_syntax == RLELossless else (rows, columns, 1)
+    expected = (0, 0, allocated // 8) if file.transfer_syntax == RLELossless else (rows, columns, 1)
     if size is None or tuple(size) != expected:
         said = "no size" if size is None else f"{size.rows} x {size.columns} x {size.components}"
         raise InputError(name, f"its compressed image says {said}, its header {rows} x {columns}", "export it again")
@@ -187,15 +194,16 @@ def _jpeg_ls(frame: bytes, rows: int, columns: int) -> NDArray[Any]:
 
 
 def _by_pydicom(frame: bytes, transfer_syntax: UID, header: Dataset) -> NDArray[Any]:
+    rows, columns, allocated, stored, _, sign = _whole_numbers(header)
     options: dict[str, Any] = {
-        "rows": int(header.Rows),
-        "columns": int(header.Columns),
+        "rows": rows,
+        "columns": columns,
         "number_of_frames": 1,
         "samples_per_pixel": 1,
         "photometric_interpretation": word(header, "PhotometricInterpretation"),
-        "bits_allocated": int(header.BitsAllocated),
-        "bits_stored": int(header.BitsStored),
-        "pixel_representation": int(header.PixelRepresentation),
+        "bits_allocated": allocated,
+        "bits_stored": stored,
+        "pixel_representation": sign,
         "pixel_keyword": "PixelData",
     }
     # One decoder a codec: a second one tried after a failure would only fail again, and tell it on standard error.
