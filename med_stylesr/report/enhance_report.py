@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,10 @@ def write_enhance_report(
         max_slices: slices in the viewer; fewer when they would take more than `slides.SIZE_LIMIT_BYTES`.
     """
     pair = AlignedPair(before, after)
+    # Pictures are compressed while the rest is measured and drawn.
+    pool = ThreadPoolExecutor(1)
+    viewer = pool.submit(slides, pair, names=names, max_slices=max_slices)
+    pool.shutdown(wait=False)
     measures = measure_pair(pair, facts.get(NOISE))
     comparison = Comparison(before, after, reference, names=(*names, NORMAL), known=measures)
     normal = measure_pair(AlignedPair(before, reference)) if reference else None
@@ -102,7 +107,7 @@ def write_enhance_report(
         shifts=measures.shifts,
         bands=measures.bands,
         plots=plots,
-        viewer=slides(pair, names=names, max_slices=max_slices),
+        viewer=viewer.result(),
         facts=flat_facts({k: v for k, v in facts.items() if k not in _TOLD_ABOVE}),
         metrics=machine_readable(measures),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ STRUCTURE_SLICES = 6
 """Neighbouring slices, in the middle of the scan, that the removed structure is looked for in."""
 ODD_Z = 5.0
 """Standard deviations from which a change counts as unusual."""
+AT_ONCE: Final = 2
+"""Parts measured at the same time: filters run outside the interpreter's lock, and no other core has work by then."""
 
 LEAST_SHARED: Final = 0.1
 """Correlation of a change with the scan's own variation in flat regions, below which it is no removal of noise.
@@ -106,22 +109,41 @@ def measure_pair(pair: AlignedPair, known_noise_hu: float | None = None) -> Pair
     x = np.stack([before.hu[k] for k in chosen]).astype(np.float32)
     y = np.stack([pair.common(k) for k in chosen])
     covered = np.isfinite(y)
-    masks = {name: mask & covered for name, mask in tissue_masks(x, before.spacing_mm).items()}
-    rois = flat_rois(before.hu, before.spacing_mm, size_mm=ROI_MM, count=ROI_COUNT)
-    first, second = _spectra(pair, rois)
+    filled = np.where(covered, y, x)
     edges = spread_indices(before.hu.shape[0], EDGE_SLICES)
+    # The longest first.
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        odd = pool.submit(_oddities, x, filled, before.spacing_mm, chosen)
+        spectra = pool.submit(_spectra, pair)
+        noise = pool.submit(_noise, before, pair.second, x, filled, known_noise_hu)
+        shifts = pool.submit(_shifts, x, np.where(covered, y, 0), covered, before.spacing_mm)
+        fine = np.stack([pair.fine(k) for k in edges])
+        ttf_before = pool.submit(_ttf, before.hu, before.spacing_mm, edges)
+        ttf_after = pool.submit(_ttf, fine, (1.0, *pair.pixel_mm), list(range(len(edges))))
+        structure = pool.submit(_structure_loss, pair)
+    rois, first, second = spectra.result()
     return PairMeasures(
-        *_noise(before, pair.second, x, np.where(covered, y, x), known_noise_hu),
-        masked_shift(x, np.where(covered, y, 0), masks),
+        *noise.result(),
+        shifts.result(),
         rois,
         radial_profile(first) if first else None,
         radial_profile(second) if second else None,
         band_power_ratio(second, first) if first and second else {},
-        _ttf(before.hu, before.spacing_mm, edges),
-        _ttf(np.stack([pair.fine(k) for k in edges]), (1.0, *pair.pixel_mm), list(range(len(edges)))),
-        _structure_loss(pair),
-        *_oddities(x, np.where(covered, y, x), before.spacing_mm, chosen),
+        ttf_before.result(),
+        ttf_after.result(),
+        structure.result(),
+        *odd.result(),
     )
+
+
+def _shifts(
+    before: NDArray[np.float32],
+    after: NDArray[np.float32],
+    covered: NDArray[np.bool_],
+    spacing_mm: tuple[float, float, float],
+) -> dict[str, TissueShift]:
+    masks = {name: mask & covered for name, mask in tissue_masks(before, spacing_mm).items()}
+    return masked_shift(before, after, masks)
 
 
 def _noise(
@@ -147,8 +169,10 @@ def noise_or_none(volume: CTVolume) -> float | None:
         return None
 
 
-def _spectra(pair: AlignedPair, rois: list[Roi]) -> tuple[NoisePowerSpectrum | None, NoisePowerSpectrum | None]:
+def _spectra(pair: AlignedPair) -> tuple[list[Roi], NoisePowerSpectrum | None, NoisePowerSpectrum | None]:
+    """Flat regions of the first scan, and the spectra of both there."""
     f = pair.factor
+    rois = flat_rois(pair.first.hu, pair.first.spacing_mm, size_mm=ROI_MM, count=ROI_COUNT)
     planes: dict[int, NDArray[np.float32]] = {k: pair.fine(k) for k in {roi.slice for roi in rois}}
     first, second = [], []
     for roi in rois:
@@ -157,8 +181,9 @@ def _spectra(pair: AlignedPair, rois: list[Roi]) -> tuple[NoisePowerSpectrum | N
             first.append(roi.cut(pair.first.hu))
             second.append(fine)
     if not first:
-        return None, None
+        return rois, None, None
     return (
+        rois,
         noise_power_spectrum(first, pair.first.spacing_mm[1:]),
         noise_power_spectrum(second, pair.pixel_mm),
     )
