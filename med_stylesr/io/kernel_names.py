@@ -2,8 +2,8 @@
 
 Vendors name kernels, they do not publish them. The classes follow the pairs that multi-vendor studies chose as
 equivalents: GE STANDARD, Siemens B30f, Philips C, Toshiba FC10 for soft tissue with GE BONE, Siemens B50f, Philips D,
-Toshiba FC51 for lungs (National Lung Screening Trial, doi:10.1148/radiol.10091808), and GE STANDARD, Siemens B31f,
-Philips B with GE BONE, Siemens B46f, Philips D (COPDGene, doi:10.3109/15412550903499522).
+Toshiba FC51 for lungs (National Lung Screening Trial, its data dictionary and doi:10.1148/radiol.10091808), and GE
+STANDARD, Siemens B31f, Philips B with GE BONE, Siemens B46f, Philips D (COPDGene, doi:10.3109/15412550903499522).
 
 Only kernels of the body have a class: heads are scanned with other filters, corrections and far more dose.
 """
@@ -21,8 +21,8 @@ VERY_SHARP: Final = "very sharp"
 CLASSES: Final = (SOFT, STANDARD, SHARP, VERY_SHARP)
 
 _GE: Final = {
-    # GE's algorithms from smooth to sharp: Soft, Standard, Detail, Lung, Bone, Bone Plus, Edge (operator manuals);
-    # measured noise and resolution in that order: Solomon and Samei 2012, doi:10.1118/1.4752209.
+    # GE's algorithms from smooth to sharp: Soft, Standard, Detail, Lung, Bone, Bone Plus, Edge. Noise spectra of some,
+    # beside Siemens' nearest: Solomon and Samei 2012, doi:10.1118/1.4752209.
     SOFT: ("SOFT",),
     STANDARD: ("STANDARD", "STAND", "STD", "STD+", "DETAIL", "CHST", "CHEST"),
     SHARP: ("LUNG", "BONE"),

@@ -39,7 +39,7 @@ def body_size(hu: NDArray[Any], spacing_mm: tuple[float, float]) -> BodySize | N
         spacing_mm: pixel spacing (row, column).
 
     Source:
-        AAPM Report 220 (2014), equation 3: https://www.aapm.org/pubs/reports/RPT_220.pdf
+        AAPM Report 220 (2014), https://www.aapm.org/pubs/reports/RPT_220.pdf
     """
     diameters, outline, cut = [], 0, 0
     for plane, mask in zip(hu, body_mask(hu), strict=True):
