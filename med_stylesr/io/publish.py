@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from med_stylesr.errors import InputError, UsageError
+from med_stylesr.io.durable import make_folder, sync_file, sync_folder, sync_tree
 
 PARTIAL: Final = ".partial-"
 """Start of the name of everything unfinished; names made of header values never start with a dot."""
@@ -24,7 +25,8 @@ class Staging:
 
     A context manager; what was not published when it ends is removed. A process that is killed between the record and
     the last rename leaves all that `recovered` needs to finish. Killed before the record, it leaves nothing but
-    leftovers.
+    leftovers. The same is true when the power fails: contents are on the disk before the record is, the record before
+    the first rename, and all names before `publish` returns.
 
     Args:
         overwrite: whether existing output is replaced.
@@ -33,7 +35,7 @@ class Staging:
     def __init__(self, overwrite: bool) -> None:
         self._overwrite = overwrite
         self._moves: list[tuple[Path, Path]] = []
-        self._announced = False
+        self._announced, self._finished = False, False
 
     def __enter__(self) -> Staging:
         return self
@@ -41,10 +43,10 @@ class Staging:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._announced:
+        if self._announced and not self._finished:
             # Past this point an interruption may only make it whole.
             _finish(self._moves)
-        else:
+        elif not self._announced:
             for partial, _ in self._moves:
                 _remove(partial)
         if isinstance(error, OSError) and self._moves:
@@ -73,7 +75,7 @@ class Staging:
         """
         self._require_free(final)
         try:
-            final.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(final.parent)
         except OSError as error:
             raise _disk_error(final, error) from error
         partial = final.parent / f"{PARTIAL}{os.getpid()}-{final.name}"
@@ -101,18 +103,23 @@ class Staging:
         """
         for _, final in self._moves:
             self._require_free(final)
+        for partial, _ in self._moves:
+            if partial.exists():
+                sync_tree(partial)
         if record is not None:
             root = record.parent
             moves = [[str(place.relative_to(root)) for place in move] for move in self._moves]
             partial = root / f"{PARTIAL}{os.getpid()}-{record.name}"
             try:
                 partial.write_text(json.dumps({"moves": moves, "told": dict(told or {})}, default=str), "utf-8")
+                sync_file(partial)
                 os.replace(partial, record)
+                sync_folder(root)
             finally:
                 partial.unlink(missing_ok=True)
             self._announced = True
         _finish(self._moves)
-        self._announced = True
+        self._announced, self._finished = True, True
 
     def _require_free(self, final: Path) -> None:
         if not self._overwrite and (final.exists() or final.is_symlink()):
@@ -197,10 +204,12 @@ def check_apart(source: Path, dest: Path) -> None:
 
 
 def _finish(moves: Sequence[tuple[Path, Path]]) -> None:
-    """Rename what is not renamed yet."""
+    """Rename what is not renamed yet, to stay so."""
     for partial, final in moves:
         if partial.exists():
             _replace(partial, final)
+    for folder in {final.parent for _, final in moves}:
+        sync_folder(folder)
 
 
 def _remove(place: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from med_stylesr import __version__
 from med_stylesr.errors import InputError, UsageError
+from med_stylesr.io.durable import sync_folder
 from med_stylesr.io.publish import RECORD, recovered, remove_leftovers
 
 NAME: Final = "manifest.json"
@@ -145,6 +146,7 @@ class Manifest:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, self._path)
+            sync_folder(self._path.parent)
             while self._unsaved:
                 self._unsaved.pop().unlink(missing_ok=True)
         except OSError as error:

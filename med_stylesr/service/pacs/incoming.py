@@ -18,6 +18,7 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedE
 
 from med_stylesr.errors import InputError
 from med_stylesr.io.attributes import word, words
+from med_stylesr.io.durable import sync_folder
 from med_stylesr.io.header import HeaderFile, read_header
 from med_stylesr.service.pacs.queue import Queue
 from med_stylesr.service.pacs.queue_records import Instance
@@ -63,7 +64,7 @@ class Incoming:
         shutil.rmtree(self._arriving, ignore_errors=True)
         for folder in (self.folder, self._arriving):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _sync_folder(state)
+        sync_folder(state)
 
     def take(self, parts: Sequence[bytes], sop_class: str, sop_uid: str) -> tuple[Verdict, str]:
         """Take an image.
@@ -125,9 +126,9 @@ class Incoming:
                 return Verdict.duplicate if same else Verdict.conflict
             if not final.parent.exists():
                 final.parent.mkdir(mode=0o700)
-                _sync_folder(self.folder)
+                sync_folder(self.folder)
             os.replace(arriving, final)
-            _sync_folder(final.parent)
+            sync_folder(final.parent)
             try:
                 self._queue.add(instance, study_uid, time.time())
             except BaseException:
@@ -162,12 +163,3 @@ def _is_own(header: HeaderFile) -> bool:
     """Whether an image is a derived one of this program, sent back by an archive that forwards all it gets."""
     equipment = header.header.get("ContributingEquipmentSequence") or []
     return any(word(item, "Manufacturer") == OWN_MANUFACTURER for item in equipment)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
