@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Final
 
 from pydicom.dataset import Dataset
@@ -28,7 +29,8 @@ def contrast_agents(header: Dataset) -> list[Dataset]:
     """Items of ContrastBolusAgentSequence as Enhanced CT asks for, empty when no agent is known to have been used.
 
     Args:
-        header: of a single-frame CT image; an agent of which it only has a name is coded as a contrast agent.
+        header: of a single-frame CT image, which stays as it is; an agent that only has a name in it is coded as a
+            contrast agent.
     """
     coded = list(header.get(AGENTS) or [])
     if coded and all("ContrastBolusAgentNumber" in i and _whole(i) for i in coded):
@@ -38,7 +40,7 @@ def contrast_agents(header: Dataset) -> list[Dataset]:
         return []
     # An agent has one route, so what went two ways is two agents.
     routes = _routes(header, route)
-    agents = coded or [_AGENT.dataset() for _ in routes]
+    agents = copy.deepcopy(coded) or [_AGENT.dataset() for _ in routes]
     volume = word(header, "ContrastBolusVolume") if number(header, "ContrastBolusVolume") is not None else ""
     for count, agent in enumerate(agents, 1):
         agent.ContrastBolusAgentNumber = count

@@ -99,7 +99,7 @@ def take_groups(header: Dataset, frame_type: Sequence[str]) -> Groups:
     Groups that the header does not know enough of stay out as a whole, and their attributes in the header.
 
     Args:
-        header: complete and valid; changed in place.
+        header: complete and valid; elements are taken out of it, but not changed.
         frame_type: FrameType, four values.
     """
     event = Dataset()

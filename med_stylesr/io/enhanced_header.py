@@ -98,17 +98,17 @@ class EnhancedHeader:
 
         Args:
             index: its place in the image, from 0.
-            frame: header as a single-frame CT image, complete and valid; it may be changed.
+            frame: header as a single-frame CT image, complete and valid. Elements are taken out of it, but none is
+                changed, so they may be shared with other frames.
 
         Raises:
             InputError: if it cannot be a frame of the same image as the others.
         """
         self._take_character_set(frame)
         agents = contrast_agents(frame)
+        frame.pop(AGENTS, None)
         if agents:
             frame.ContrastBolusAgentSequence = agents
-        elif AGENTS in frame:
-            del frame[AGENTS]
         self._moments.add(acquisition_moment(frame))
         self._take_evidence(frame)
         if self._lossy is None and word(frame, "LossyImageCompression") == "01":

@@ -71,7 +71,8 @@ class EnhancedImageWriter:
         self._series, self._grid, self._transfer_syntax = series, grid, transfer_syntax
         self._single = DerivedHeader(series, grid, derivation, slice_origins_mm)
         self._transform = transform_dataset
-        self._images = DerivedImages(self._single, grid, transfer_syntax, self._of_one_instance)
+        after = self._of_one_instance if transform_dataset else None
+        self._images = DerivedImages(self._single, grid, transfer_syntax, after)
         evenly = series.slice_origins_mm is None
         self._whole = EnhancedHeader(series.name, _frame_type(derivation, evenly), evenly=evenly)
         self._path, self._frames = folder / FILE, folder / f"{PARTIAL}frames"
@@ -111,7 +112,9 @@ class EnhancedImageWriter:
         """
         if index in self._spans:
             raise ValueError(f"slice {index} was written before")
-        frame = self._images.of(index, hu, sources, self._path)
+        frame = self._images.shared(index, hu, sources, self._path)
+        if self._transform is None:
+            frame = self._of_one_instance(frame)
         pixels = frame.PixelData
         if self._transfer_syntax.is_encapsulated:
             pixels = next(generate_frames(pixels, number_of_frames=1))
