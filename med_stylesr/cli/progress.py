@@ -142,7 +142,15 @@ def _facts(facts: Mapping[str, Any]) -> str:
         return ""
     before, after = facts["noise_before_hu"], facts["noise_after_hu"]
     moved = max((abs(s) for s in facts["tissue_shift_hu"].values()), default=0.0)
-    return f": noise {before:.1f} -> {after:.1f} HU, strength {facts['strength']:.2f}, HU moved by at most {moved:.2f}"
+    noise = f": noise {before:.1f} -> {after:.1f} HU{_dose(facts.get('dose_estimate') or {})}"
+    return f"{noise}, strength {facts['strength']:.2f}, HU moved by at most {moved:.2f}"
+
+
+def _dose(estimate: Mapping[str, Any]) -> str:
+    if estimate.get("dose_fraction") is None:
+        return ""
+    low, high = estimate["dose_range"]
+    return f", made with about {estimate['dose_fraction']:.0%} of normal dose ({low:.0%} to {high:.0%})"
 
 
 def _problems(event: Mapping[str, Any]) -> None:
