@@ -67,7 +67,7 @@ def main() -> None:
         others = _measured(arguments.validation, arguments.scans, enhancer)
         page = _page(table, others, bundle.name)
         if arguments.cache:
-            page += _simulated(arguments.cache, others, enhancer)
+            page += _simulated(arguments.cache, table, others, enhancer)
         arguments.check.write_text(page, encoding="utf-8")
 
 
@@ -94,8 +94,12 @@ def _observation(scan: PlannedScan, enhancer: Enhancer) -> Observation | None:
     known = replace(acquisition_of(series), wed_mm=wed)
     odd = "" if known.axial else ", not axial: left out"
     cut = f", {size.truncated:.0%} of the outline cut off" if size is not None and size.truncated > 0 else ""
-    print(f"{scan.name}: {noise:.1f} HU, kernel {series.kernel} = {known.kernel_class}, wed {wed}{cut}{odd}")
+    print(f"{scan.name}: {noise:.1f} HU, kernel {series.kernel} = {known.kernel_class}, {_mm(wed)}{cut}{odd}")
     return Observation(scan.name, known, noise)
+
+
+def _mm(wed_mm: float | None) -> str:
+    return "body not measurable" if wed_mm is None else f"body {wed_mm:.0f} mm"
 
 
 def _noise(source: SliceSource, spacing_mm: tuple[float, float, float], enhancer: Enhancer) -> float | None:
@@ -126,6 +130,7 @@ def _page(table: NormalDoseNoise, others: Sequence[Observation], bundle: str) ->
     text += (
         "\n## Scans that training has not seen\n\nHeld-out scans of normal dose (of `chest_lidc0001` other slices, of "
         "`singles_nysbu` partly the same patients).\n\n"
+        f"{_summary(table, others)}"
         "| scan | kernel | thickness, mm | body, mm | noise, HU | foretold, HU | F | without the limit at 1 |\n"
         "|---|---|---|---|---|---|---|---|\n"
     )
@@ -137,20 +142,33 @@ def _page(table: NormalDoseNoise, others: Sequence[Observation], bundle: str) ->
     return text
 
 
-def _simulated(cache: Path, others: Sequence[Observation], enhancer: Enhancer) -> str:
+def _simulated(cache: Path, table: NormalDoseNoise, others: Sequence[Observation], enhancer: Enhancer) -> str:
     """Does F follow the dose, whatever the table says? Noise inserted for two doses in the scan's own texture."""
     text = (
-        "\n## Simulated lower dose\n\nWhat F falls to, relative to what it is (without the limit at 1) for the scan "
-        "as it was: it should be the dose.\n\n| scan | dose | F falls to |\n|---|---|---|\n"
+        "\n## Simulated lower dose\n\nF as `enhance` would estimate it, and what it falls to relative to what it is "
+        "(without the limit at 1) for the scan as it was: that should be the dose.\n\n"
+        "| scan | dose | F | falls to |\n|---|---|---|---|\n"
     )
-    normal = {one.name: one.noise_hu for one in others}
+    normal = {one.name: one for one in others}
     for scan in open_cache(cache):
         for noise, dose in list(zip(scan.noise, scan.doses, strict=True))[:OWN_TEXTURE]:
             lower = ArraySlices(scan.hu + noise.astype(np.float32) / STORED_PER_HU)
             measured = _noise(lower, scan.spacing_mm, enhancer)
-            if scan.name in normal and measured is not None:
-                text += f"| {scan.name} | {dose:g} | {(normal[scan.name] / measured) ** 2:.3f} |\n"
+            if scan.name not in normal or measured is None:
+                continue
+            one = normal[scan.name]
+            told = table.dose_fraction(measured, one.acquisition)
+            estimate = "–" if told is None else f"{told:.2f}"
+            text += f"| {scan.name} | {dose:g} | {estimate} | {(one.noise_hu / measured) ** 2:.3f} |\n"
     return text
+
+
+def _summary(table: NormalDoseNoise, others: Sequence[Observation]) -> str:
+    told = [f for one in others if (f := table.dose_fraction(one.noise_hu, one.acquisition)) is not None]
+    near = sum(f >= 0.5 for f in told)
+    return (
+        f"F can be told for {len(told)} of {len(others)}; it is at least 0.5 for {near} of them, where 1 is true.\n\n"
+    )
 
 
 def _line(
