@@ -8,8 +8,10 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID
 
 from med_stylesr.errors import InputError
 from med_stylesr.geometry import VoxelGrid
@@ -17,10 +19,11 @@ from med_stylesr.hu import to_int16
 from med_stylesr.io.derivation import derived_uid
 from med_stylesr.io.derived_header import DerivedHeader
 from med_stylesr.io.elements import owned
-from med_stylesr.io.quiet import silenced
+from med_stylesr.io.lossless import encoded_frame
 
 IMPLEMENTATION_UID: Final = derived_uid("med-stylesr", "implementation class")
 VERSION_NAME: Final = "MED_STYLESR"
+_PIXEL_DATA: Final = 0x7FE00010
 
 
 class DerivedImages:
@@ -67,17 +70,18 @@ class DerivedImages:
         dataset = (self._header.of if self._transform else self._header.shared)(index, sources)
         stored = to_int16(hu)
         _declare_padding(dataset, stored, self._header.padding_hu(index))
-        dataset.add_new(0x7FE00010, "OW", stored.astype("<i2", copy=False).tobytes())
+        dataset.add_new(_PIXEL_DATA, "OW", stored.astype("<i2", copy=False).tobytes())
         if self._transform:
             dataset = self._transform(dataset)
         if self._transfer_syntax.is_encapsulated:
-            dataset.file_meta = file_meta(dataset, ExplicitVRLittleEndian)
+            # What the hook has left, which may not be what it was given.
+            stored = np.frombuffer(dataset.PixelData, dtype="<i2").reshape(hu.shape)
             try:
-                with silenced():
-                    dataset.compress(self._transfer_syntax, generate_instance_uid=False)
+                frame = encoded_frame(stored, self._transfer_syntax)
             except RuntimeError as error:
                 why = f"cannot be encoded as {self._transfer_syntax.name} ({error})"
                 raise InputError(str(path), why, "use --transfer-syntax uncompressed") from error
+            dataset[_PIXEL_DATA] = DataElement(_PIXEL_DATA, "OB", encapsulate([frame]), is_undefined_length=True)
         return dataset
 
 

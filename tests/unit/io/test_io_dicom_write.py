@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from dicom_judges import errors_of, mismatches, series_of
 from phantoms import BODY, GRADIENT, StackSpec, rotated, stack, worst_shift_mm, write_series
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000, UID
@@ -22,9 +21,7 @@ from med_stylesr.io.derivation import SMOOTHING, SPATIAL_RESAMPLING, Derivation,
 from med_stylesr.io.dicom_read import read_volume
 from med_stylesr.io.dicom_write import TRANSFER_SYNTAXES, DerivedSeriesWriter, output_places
 from med_stylesr.io.series import DicomSeries
-from med_stylesr.io.source import find_inputs
 
-TOOLS = Path(sys.executable).parent
 CREATED = datetime(2026, 11, 21, 12, 30, 15, tzinfo=timezone.utc)
 
 
@@ -43,12 +40,6 @@ def derivation(**changes: Any) -> Derivation:
     return Derivation(**{**values, **changes})
 
 
-def series_of(folder: Path) -> DicomSeries:
-    with find_inputs(folder) as inputs:
-        (series,) = inputs.series
-        return series
-
-
 def write_derived(
     series: DicomSeries, folder: Path, scale: Sequence[int] = (1, 1, 1), hu: Any = None, **options: Any
 ) -> list[Dataset]:
@@ -60,22 +51,6 @@ def write_derived(
         writer.write(k, np.zeros(grid.shape[1:], np.int16) if hu is None else hu[k])
     assert writer.complete
     return [pydicom.dcmread(path) for path in writer.files]
-
-
-def errors_of(*files: Path) -> list[str]:
-    lines = []
-    for path in files:
-        run = subprocess.run(
-            [TOOLS / "dciodvfy", "-new", path], capture_output=True, text=True, errors="replace", check=False
-        )
-        lines += [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")]
-    return lines
-
-
-def mismatches(*files: Path) -> list[str]:
-    run = subprocess.run([TOOLS / "dcentvfy", *files], capture_output=True, text=True, errors="replace", check=False)
-    lines = [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Error")]
-    return sorted({line.partition(" for file ")[0] for line in lines})
 
 
 CASES: dict[str, tuple[StackSpec, tuple[int, int, int]]] = {
@@ -430,3 +405,27 @@ def test_a_hook_that_changes_values_in_place_sees_the_source_anew_for_every_slic
     assert {d.ProcedureCodeSequence[0].CodeMeaning for d in out} == {"one+"}
     assert {len(d.OtherPatientIDs) for d in out} == {3}
     assert series.patient_id == "PH-1"
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 2), (2, 1), (1, 64), (64, 1), (3, 5), (16, 16), (24, 20), (31, 33), (64, 64)]
+)
+def test_images_of_any_size_are_written_in_every_transfer_syntax(tmp_path: Path, shape: tuple[int, int]) -> None:
+    write_series(tmp_path / "src", stack(1, shape=shape))
+    series = series_of(tmp_path / "src")
+    noise = np.random.default_rng(7).integers(-32768, 32768, (1, *shape), dtype=np.int16)
+    for name, transfer_syntax in TRANSFER_SYNTAXES.items():
+        (written,) = write_derived(series, tmp_path / name, hu=noise, transfer_syntax=transfer_syntax)
+        assert written.file_meta.TransferSyntaxUID == transfer_syntax
+        assert np.array_equal(read_volume(series_of(tmp_path / name)).hu, noise), name
+        assert np.array_equal(written.pixel_array, noise[0]), f"{name}, by pydicom's own decoders"
+
+
+def test_what_a_codec_refuses_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> bytes:
+        raise RuntimeError("no room")
+
+    write_series(tmp_path / "src", stack(1))
+    monkeypatch.setattr("med_stylesr.io.derived_image.encoded_frame", refused)
+    with pytest.raises(InputError, match=r"no room.*uncompressed"):
+        write_derived(series_of(tmp_path / "src"), tmp_path / "out", transfer_syntax=TRANSFER_SYNTAXES["rle"])
