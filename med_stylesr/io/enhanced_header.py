@@ -58,7 +58,10 @@ _SAID_ANYWAY: Final = {
     "DeviceSerialNumber": "UNKNOWN",
     "SoftwareVersions": "UNKNOWN",
     "BurnedInAnnotation": "NO",
+    "ContentDate": "19000101",
+    "ContentTime": "000000",
 }
+"""Asked for, so told even if the source does not, or no longer once it is de-identified."""
 _LOSSY: Final = {"LossyImageCompressionRatio": "1", "LossyImageCompressionMethod": "UNKNOWN"}
 """What is least to be said of a lossy compression."""
 _DIMENSIONS: Final = (("StackID", "Stack"), ("InStackPositionNumber", "Place in the stack"))

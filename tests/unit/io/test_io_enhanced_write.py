@@ -13,10 +13,11 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
+from dicom_judges import errors_of, mismatches, series_of
 from phantoms import BODY, GRADIENT, StackSpec, enhanced_dataset, stack, write_series
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedCTImageStorage
-from test_io_dicom_write import CASES, derivation, errors_of, mismatches, series_of
+from test_io_dicom_write import CASES, derivation, write_derived
 
 from med_stylesr.errors import InputError, UsageError
 from med_stylesr.io import enhanced_write
@@ -141,8 +142,6 @@ def test_it_is_one_derived_instance_that_names_all_its_sources(tmp_path: Path) -
 def test_the_image_and_the_series_of_single_frames_share_no_uid(tmp_path: Path) -> None:
     write_series(tmp_path / "src", stack(3))
     series = series_of(tmp_path / "src")
-    from test_io_dicom_write import write_derived
-
     single = write_derived(series, tmp_path / "single")
     whole = pydicom.dcmread(write_enhanced(series, tmp_path / "whole"))
     other = pydicom.dcmread(
