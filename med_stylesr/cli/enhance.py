@@ -153,8 +153,8 @@ def enhance(
         bool,
         typer.Option(
             "--stream",
-            help="SOURCE is one NIfTI file with a time axis (cine, perfusion): frames in order, all with the strength "
-            "of the first; slices per second and flicker are told.",
+            help="SOURCE changes with time (cine, perfusion; NIfTI with a time axis, DICOM series with phases): frames "
+            "in order, all with the strength of the first; slices per second and flicker are told.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Progress as JSON lines on standard output.")] = False,
@@ -235,13 +235,9 @@ def enhance(
             multiframe=multiframe,
         )
         if stream:
-            from med_stylesr.service.stream import stream_file
+            from med_stylesr.service.stream import stream as stream_frames
 
-            facts = stream_file(source, dest, settings, lambda line: events({"event": "frame", "told": line}))
-            flicker = facts["flicker"]
-            before, after = flicker["frame_to_frame_before_hu"], flicker["frame_to_frame_after_hu"]
-            events({"event": "frame", "told": f"from frame to frame: {before} HU before, {after} HU after"})
-            sys.exit(0)
+            sys.exit(stream_frames(source, dest, settings, lambda line: events({"event": "frame", "told": line})))
         if dry_run:
             from med_stylesr.service.rehearsal import rehearse
 

@@ -73,7 +73,7 @@ class OpenVINORuntime(Runtime):
             if len(self._ready) > _SHAPES_KEPT:
                 del self._ready[next(iter(self._ready))]
             kept = set(self._ready)
-        own: dict[tuple[int, ...], tuple[Any, Any]] = self._own.__dict__
+        own: dict[tuple[int, ...], tuple[Any, Any]] = self._own.__dict__.setdefault("requests", {})
         for stale in own.keys() - kept:
             del own[stale]
         if key not in own or own[key][0] is not model:

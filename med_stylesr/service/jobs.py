@@ -8,6 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from med_stylesr import __version__
 from med_stylesr.errors import InputError, MedStyleError, UsageError
 from med_stylesr.geometry import VoxelGrid
@@ -15,6 +18,7 @@ from med_stylesr.inference.enhancer import Enhancement, Enhancer, require_even_s
 from med_stylesr.inference.normal_dose import Acquisition
 from med_stylesr.inference.request import REFERENCE_STYLE, EnhanceOptions
 from med_stylesr.inference.slices import ArraySlices, DecodedSlices, SliceSource
+from med_stylesr.inference.strength import StrengthPlan
 from med_stylesr.io.derivation import SMOOTHING, SPATIAL_RESAMPLING, Derivation
 from med_stylesr.io.derived_header import DerivedHeader
 from med_stylesr.io.dicom_read import read_slices, read_volume
@@ -97,7 +101,15 @@ class Journal:
     told: Callable[[Outcome], Mapping[str, Any]]
 
 
-def enhance_series(series: DicomSeries, bench: Bench, progress: Progress, journal: Journal | None = None) -> Outcome:
+def enhance_series(
+    series: DicomSeries,
+    bench: Bench,
+    progress: Progress,
+    journal: Journal | None = None,
+    *,
+    plan: StrengthPlan | None = None,
+    watch: Callable[[int, NDArray[np.float32]], None] | None = None,
+) -> Outcome:
     """Enhance a CT series into a derived DICOM series, or a volume file if the settings say so.
 
     Args:
@@ -105,6 +117,8 @@ def enhance_series(series: DicomSeries, bench: Bench, progress: Progress, journa
         bench: what to work with.
         progress: called with slices done and slices in all.
         journal: where the result is announced; None announces it nowhere and dates it now.
+        plan: strength decided on another phase of the series; None decides on this one.
+        watch: shown every slab of the result: its first slice, and HU.
 
     Raises:
         InputError: if the series cannot be used or the output cannot be written.
@@ -163,6 +177,8 @@ def enhance_series(series: DicomSeries, bench: Bench, progress: Progress, journa
                 if uncertain and spread is not None:
                     uncertain.write(start + offset, stored_steps(spread[offset]))
             sample.remember(start, hu, spread)
+            if watch is not None:
+                watch(start, hu)
             progress(start + len(hu), grid.shape[0])
         facts = _facts(enhancement, grid)
         hindered = write_report(partial_page, sample, source, facts) if partial_page else []

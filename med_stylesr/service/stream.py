@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,51 +18,41 @@ from med_stylesr.inference.strength import StrengthPlan
 from med_stylesr.io.nifti_frames import NiftiFrames, frames_file
 from med_stylesr.io.publish import staged_file
 from med_stylesr.io.volume_file import volume_ending
+from med_stylesr.service.flicker import Flicker, averaged
 from med_stylesr.service.manifest import DONE, Entry, Manifest
 from med_stylesr.service.settings import EnhanceSettings
+from med_stylesr.service.stream_dicom import stream_series
 from med_stylesr.service.workers import load_enhancer
-
-BODY_HU: Final = (-200.0, 300.0)
-"""Flicker is measured here: soft tissue of both frames, where neither air nor bone edges move."""
-_PER_FRAME: Final = 1.4826 / np.sqrt(2.0)
-"""Standard deviation of one frame per median absolute difference of two, for normal noise."""
 
 Hu = NDArray[Any]
 
 
-@dataclass
-class Flicker:
-    """What changes from frame to frame, before and after.
+def stream(source: Path, dest: Path, settings: EnhanceSettings, tell: Callable[[str], None]) -> int:
+    """Enhance what changes with time in SOURCE, frame by frame: a NIfTI file, or DICOM series with temporal positions.
 
-    The medians of differences tell noise; the mean of a frame's correction tells brightness, which is what an eye sees
-    pulse. Real change (contrast agent, breath) is in both, before and after.
+    Args:
+        source: NIfTI file; or DICOM folder, file, archive or DICOMDIR.
+        dest: folder for the results and their manifest.
+        settings: what to do; report, uncertainty and de-identification are not offered here.
+        tell: told a line after every frame, and one about flicker in the end.
+
+    Returns:
+        Exit status: 1 if a series failed.
+
+    Raises:
+        UsageError: if nothing in SOURCE has a time axis, or a setting does not fit.
+        InputError: if a file cannot be read or the result not be written.
     """
-
-    before: list[float] = field(default_factory=list)
-    after: list[float] = field(default_factory=list)
-    brightness: list[float] = field(default_factory=list)
-    _last: tuple[Hu, Hu] | None = None
-
-    def add(self, before: Hu, after: Hu) -> None:
-        """One more frame: HU on one grid."""
-        body = (before > BODY_HU[0]) & (before < BODY_HU[1])
-        if self._last is not None:
-            old_before, old_after = self._last
-            both = body & (old_before > BODY_HU[0]) & (old_before < BODY_HU[1])
-            if both.any():
-                self.before.append(float(np.median(np.abs(before[both] - old_before[both])) * _PER_FRAME))
-                self.after.append(float(np.median(np.abs(after[both] - old_after[both])) * _PER_FRAME))
-        if body.any():
-            self.brightness.append(float((after[body] - before[body]).mean(dtype=np.float64)))
-        self._last = before, after
-
-    def facts(self) -> dict[str, float | None]:
-        """JSON-able record: HU of noise from frame to frame, and spread of the frames' mean change."""
-        return {
-            "frame_to_frame_before_hu": _mean(self.before),
-            "frame_to_frame_after_hu": _mean(self.after),
-            "brightness_added_hu": round(float(np.std(self.brightness)), 4) if self.brightness else None,
-        }
+    options, ending = settings.options, volume_ending(source)
+    if options.uncertainty or options.safe or settings.deidentify or settings.spacing_mm:
+        why = "takes neither --uncertainty nor --safe, --spacing or --deidentify"
+        raise UsageError("--stream", why, "leave them out")
+    if ending in (".nii", ".nii.gz"):
+        stream_file(source, dest, settings, tell)
+        return 0
+    if ending:
+        raise UsageError(str(source), f"a {ending} file has no time axis", "leave --stream out")
+    return stream_series(source, dest, settings, tell)
 
 
 def stream_file(source: Path, dest: Path, settings: EnhanceSettings, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -81,16 +70,10 @@ def stream_file(source: Path, dest: Path, settings: EnhanceSettings, tell: Calla
         The facts of the manifest's entry.
 
     Raises:
-        UsageError: if SOURCE is no NIfTI file or a setting does not fit.
+        UsageError: if the output exists.
         InputError: if a frame cannot be read or the result not be written.
     """
-    if volume_ending(source) not in (".nii", ".nii.gz"):
-        why = "streams are NIfTI files with a time axis"
-        raise UsageError(str(source), why, "leave --stream out: phases of a DICOM series are done one by one")
     options = settings.options
-    if options.uncertainty or options.safe or settings.deidentify or settings.spacing_mm:
-        why = "takes neither --uncertainty nor --safe, --spacing or --deidentify"
-        raise UsageError("--stream", why, "leave them out")
     frames = NiftiFrames(source)
     enhancer = load_enhancer(settings)
     manifest = Manifest(dest, "enhance", {"source": str(source), "stream": True, **settings.record()})
@@ -110,7 +93,7 @@ def stream_file(source: Path, dest: Path, settings: EnhanceSettings, tell: Calla
                     hu, plan, told, warned = _enhanced(volume.hu, volume.spacing_mm, enhancer, options, plan)
                     facts, warnings = (told, warned) if t == 0 else (facts, warnings)
                     append(hu)
-                    flicker.add(volume.hu.astype(np.float32), _averaged(hu, options.scale))
+                    flicker.add(volume.hu.astype(np.float32), averaged(hu, options.scale))
                     slices += len(hu)
                     rate = slices / (time.monotonic() - began)
                     tell(f"frame {t + 1}/{frames.count}: {rate:.1f} slices/s")
@@ -126,6 +109,7 @@ def stream_file(source: Path, dest: Path, settings: EnhanceSettings, tell: Calla
         "slices_per_second": round(slices / seconds, 2),
         "flicker": flicker.facts(),
     }
+    tell(flicker.told())
     manifest.set(
         Entry(
             str(source.name),
@@ -150,14 +134,3 @@ def _enhanced(
     enhancement = enhancer.open(ArraySlices(hu), spacing_mm, options, plan)
     result = np.concatenate([slab for _, slab in enhancement.slabs()])
     return result, enhancement.plan, enhancement.facts(), enhancement.warnings()
-
-
-def _averaged(hu: Hu, scale: tuple[int, int, int]) -> Hu:
-    """The result on the grid of the input."""
-    (sz, sy, sx), (slices, rows, columns) = scale, hu.shape
-    blocks = hu.reshape(slices // sz, sz, rows // sy, sy, columns // sx, sx)
-    return np.asarray(blocks.mean(axis=(1, 3, 5), dtype=np.float32))
-
-
-def _mean(values: list[float]) -> float | None:
-    return round(float(np.mean(values)), 3) if values else None

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
+import phantoms
+import pydicom
 import pytest
+from pydicom.uid import generate_uid
 
 from med_stylesr.errors import InputError, UsageError
 from med_stylesr.inference.bundle import BUNDLE_2D
 from med_stylesr.inference.request import EnhanceOptions, StrengthRequest
+from med_stylesr.io.dicom_read import read_slices
 from med_stylesr.io.nifti_frames import NiftiFrames
+from med_stylesr.io.source import find_inputs
+from med_stylesr.service.dynamic import dynamic_scans
+from med_stylesr.service.flicker import Flicker
 from med_stylesr.service.settings import EnhanceSettings
-from med_stylesr.service.stream import Flicker, stream_file
+from med_stylesr.service.stream import stream, stream_file
 
 SHAPE = (3, 40, 48)
 
@@ -63,7 +71,7 @@ def test_frames_share_one_strength_and_lose_noise_not_their_contrast(tmp_path: P
         assert abs(result.mean() - hu[t].mean()) < 0.5
     assert facts["flicker"]["frame_to_frame_after_hu"] < facts["flicker"]["frame_to_frame_before_hu"]
     assert facts["flicker"]["brightness_added_hu"] < 0.5
-    assert [line.split(":")[0] for line in lines] == ["frame 1/3", "frame 2/3", "frame 3/3"]
+    assert [line.split(":")[0] for line in lines] == ["frame 1/3", "frame 2/3", "frame 3/3", "from frame to frame"]
     entry = json.loads((tmp_path / "out" / "manifest.json").read_text())["series"][0]
     assert entry["status"] == "done"
     assert entry["facts"]["frames"] == 3
@@ -97,7 +105,7 @@ def test_a_volume_without_frames_or_another_format_is_refused(tmp_path: Path) ->
     with pytest.raises(InputError, match="leave --stream out"):
         stream_file(single, tmp_path / "out", settings(0.0), lambda line: None)
     with pytest.raises(UsageError, match="time axis"):
-        stream_file(tmp_path / "scan.nrrd", tmp_path / "out", settings(0.0), lambda line: None)
+        stream(tmp_path / "scan.nrrd", tmp_path / "out", settings(0.0), lambda line: None)
 
 
 def test_a_frame_that_cannot_be_read_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -107,3 +115,68 @@ def test_a_frame_that_cannot_be_read_leaves_nothing_behind(tmp_path: Path) -> No
     with pytest.raises(InputError, match="frame"):
         stream_file(path, tmp_path / "out", settings(0.0), lambda line: None)
     assert [p.name for p in (tmp_path / "out").iterdir() if p.suffix == ".nii"] == []
+
+
+def dynamic_folder(folder: Path, frames: int, keyword: str, values: list[Any], **header: object) -> Path:
+    """Phases of one series, 20 HU brighter each, written in reverse order of time."""
+    for t in reversed(range(frames)):
+        spec = phantoms.stack(3, step_mm=5.0, spacing_mm=(0.8, 0.8), shape=(40, 48))
+        told = {keyword: values[t], **header}
+        scene = phantoms.Scene(background_hu=40.0 + 20 * t)
+        for k in range(3):
+            one = phantoms.slice_dataset(spec, scene, k, **told)
+            one.InstanceNumber = 3 * t + k + 1
+            one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            folder.mkdir(exist_ok=True)
+            one.save_as(folder / f"{frames - t}_{k}.dcm", enforce_file_format=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values"),
+    [
+        ("TemporalPositionIdentifier", ["2", "9", "10"]),
+        ("AcquisitionTime", ["095959.5", "100000", "100001.25"]),
+        ("TriggerTime", ["0", "80.5", "400"]),
+        ("NominalPercentageOfCardiacPhase", [5.0, 40.0, 75.0]),
+    ],
+)
+def test_phases_of_a_dicom_series_are_found_in_order_of_time(tmp_path: Path, keyword: str, values: list[Any]) -> None:
+    with find_inputs(dynamic_folder(tmp_path / "in", 3, keyword, values)) as inputs:
+        (scan,) = dynamic_scans(list(reversed(inputs.series)))
+        assert [read_slices(phase, 0, 1).mean() for phase in scan] == pytest.approx([40, 60, 80])
+
+
+def test_reconstructions_of_one_moment_are_not_dynamic(tmp_path: Path) -> None:
+    folder = dynamic_folder(tmp_path / "in", 2, "ConvolutionKernel", ["SOFT", "SHARP"], AcquisitionTime="100000")
+    with find_inputs(folder) as inputs:
+        assert len(inputs.series) == 2
+        assert dynamic_scans(inputs.series) == []
+
+
+def test_dicom_phases_become_derived_series_under_one_strength(tmp_path: Path) -> None:
+    source = dynamic_folder(tmp_path / "in", 3, "TemporalPositionIdentifier", ["1", "2", "3"])
+    lines: list[str] = []
+    assert stream(source, tmp_path / "out", settings(0.5), lines.append) == 0
+    entry = json.loads((tmp_path / "out" / "manifest.json").read_text())["series"][0]
+    assert (entry["status"], entry["facts"]["frames"], entry["facts"]["strength"]) == ("done", 3, 0.5)
+    assert entry["facts"]["flicker"]["brightness_added_hu"] < 0.5
+    assert [line.split(" (")[0] for line in lines[:3]] == ["frame 1/3", "frame 2/3", "frame 3/3"]
+    assert all("slices/s" in line for line in lines[:3])
+    assert lines[3].startswith("from frame to frame")
+    moments = []
+    for folder in entry["outputs"]:
+        files = [pydicom.dcmread(path) for path in sorted((tmp_path / "out" / folder).iterdir())]
+        assert len(files) == 3
+        assert {one.ImageType[0] for one in files} == {"DERIVED"}
+        (moment,) = {int(one.TemporalPositionIdentifier) for one in files}
+        moments.append((moment, round(float(files[1].pixel_array.mean()), -1)))
+    assert moments == [(1, 40), (2, 60), (3, 80)]
+    assert len({Path(folder).name for folder in entry["outputs"]}) == 3
+
+
+def test_a_series_of_one_phase_gets_one_helpful_line(tmp_path: Path) -> None:
+    source = dynamic_folder(tmp_path / "in", 1, "TemporalPositionIdentifier", ["1"])
+    with pytest.raises(UsageError, match=r"no series of several phases.*leave --stream out"):
+        stream(source, tmp_path / "out", settings(0.5), lambda line: None)
+    assert not (tmp_path / "out").exists()
