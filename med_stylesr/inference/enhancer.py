@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,13 +18,15 @@ from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_3D, LoadedBundle, loa
 from med_stylesr.inference.choice import AUTO, choose_runtime
 from med_stylesr.inference.enhancement import Enhancement
 from med_stylesr.inference.ensemble import MirrorEnsemble, TrustLimits
-from med_stylesr.inference.normal_dose import Acquisition
+from med_stylesr.inference.kernel_match import SAMPLE_SLICES, Spectrum, radial_spectrum
+from med_stylesr.inference.normal_dose import Acquisition, DoseEstimate, NormalDoseNoise
 from med_stylesr.inference.pipeline import pipeline
 from med_stylesr.inference.reference import reference_code
 from med_stylesr.inference.request import DEFAULT_STYLE, REFERENCE_STYLE, EnhanceOptions, Offer
 from med_stylesr.inference.runtime import Runtime, pick_device
 from med_stylesr.inference.slices import ArraySlices, SliceSource
 from med_stylesr.inference.strength import StrengthPlan, plan_strength
+from med_stylesr.metrics.regions import spread_indices
 from med_stylesr.volume import CTVolume
 
 NOTHING: Final = StrengthPlan(0.0, DEFAULT_STYLE, None, None, None, None, "given strength")
@@ -40,7 +43,7 @@ class Enhancer:
         device: "auto", "cpu", "cuda" or "cuda:N".
         runtime: see `choose_runtime`.
         precision: see `choose_runtime`.
-        reference: normal-dose scan (slices, rows, columns) in HU, whose style is offered as `REFERENCE_STYLE`.
+        reference: normal-dose scan whose kernel and texture are offered as `REFERENCE_STYLE`.
 
     Raises:
         UsageError: if the bundle, the device or the runtime cannot be used, or the bundle takes no style from a scan.
@@ -53,12 +56,13 @@ class Enhancer:
         device: str = "auto",
         runtime: str = AUTO,
         precision: str = AUTO,
-        reference: NDArray[Any] | None = None,
+        reference: CTVolume | None = None,
     ) -> None:
         self._device, self._runtime, self._precision = pick_device(device), runtime, precision
         self._names: dict[int, str | Path] = {2: BUNDLE_2D, 3: BUNDLE_3D}
         first = load_bundle(bundle, self._device)
         self._names[first.network.spatial_dims] = bundle
+        self._reference: Spectrum | None = None
         self._reference_sha256: tuple[str, ...] = ()
         self._loaded = {first.network.spatial_dims: (first, self._run_by(first))}
         if reference is not None:
@@ -73,14 +77,17 @@ class Enhancer:
         """The bundle for 2 (in plane) or 3 (through plane) dimensions, loaded on first use."""
         return self._ready(spatial_dims)[0]
 
-    def _take_style(self, reference: NDArray[Any]) -> None:
+    def _take_style(self, reference: CTVolume) -> None:
         flat, runtime = self._ready(2)
         if not flat.style_reference:
             why = "was not trained to take its style from a scan"
             raise UsageError(f"bundle {flat.name}", why, f"use a style: {', '.join(flat.network.style_names)}")
-        code = reference_code(flat.network, reference)
+        code = reference_code(flat.network, reference.hu)
         runtime.learn_style(REFERENCE_STYLE, code)
-        self._reference_sha256 = (hashlib.sha256(code.cpu().numpy().tobytes()).hexdigest(),)
+        sample = [reference.hu[k] for k in spread_indices(reference.hu.shape[0], SAMPLE_SLICES)]
+        self._reference = radial_spectrum(sample, reference.spacing_mm)
+        told = code.cpu().numpy().tobytes() + self._reference.power.tobytes()
+        self._reference_sha256 = (hashlib.sha256(told).hexdigest(),)
 
     def _run_by(self, bundle: LoadedBundle) -> Runtime:
         return choose_runtime(bundle, self._device, self._runtime, self._precision)
@@ -147,22 +154,31 @@ class Enhancer:
         if plan is None and options.request.strength == 0 and options.scale == (1, 1, 1):
             plan = replace(NOTHING, correction=options.style, dose_fraction=options.request.dose_fraction)
         elif plan is None:
-            plan = plan_strength(source, in_plane, options.style, options.request, spacing_mm)
+            table = self.bundle(2).normal_dose
+            estimate = None if table is None else partial(_estimated, table, acquisition)
+            plan = plan_strength(source, in_plane, options.style, options.request, spacing_mm, estimate)
 
         def build(scan: SliceSource) -> SliceSource:
-            return self._pipeline(scan, plan, options)
+            return self._pipeline(scan, spacing_mm, plan, options)
 
         if not (options.uncertainty or options.safe):
             return Enhancement(source, build(source), plan, options, spacing_mm, models)
         (z, y, x), (sz, sy, sx) = spacing_mm, options.scale
-        base = self._pipeline(source, NOTHING, options) if options.safe else None
+        base = self._pipeline(source, spacing_mm, NOTHING, options) if options.safe else None
         stage = MirrorEnsemble(
             source, build, (z / sz, y / sy, x / sx), base, TrustLimits.for_noise(plan.noise_before_hu)
         )
         return Enhancement(source, stage, plan, options, spacing_mm, models)
 
-    def _pipeline(self, source: SliceSource, plan: StrengthPlan, options: EnhanceOptions) -> SliceSource:
-        return pipeline(source, plan, options, self.runtime(2), lambda: self.runtime(3))
+    def _pipeline(
+        self,
+        source: SliceSource,
+        spacing_mm: tuple[float, float, float],
+        plan: StrengthPlan,
+        options: EnhanceOptions,
+    ) -> SliceSource:
+        wanted = self._reference
+        return pipeline(source, spacing_mm, plan, options, self.runtime(2), lambda: self.runtime(3), wanted)
 
     def enhance(
         self,
@@ -201,6 +217,12 @@ class Enhancer:
         grid: VoxelGrid = volume.grid.super_resolved(options.scale)
         affine = None if options.scale == (1, 1, 1) else grid.affine
         return volume.with_hu(result, affine, enhanced=enhancement.facts()), enhancement
+
+
+def _estimated(
+    table: NormalDoseNoise, acquisition: Acquisition | None, noise_hu: float, slices: NDArray[Any]
+) -> DoseEstimate:
+    return table.estimate(noise_hu, acquisition, slices)
 
 
 def require_even_slices(evenly_spaced: bool, name: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from med_stylesr.inference.enhancement import SLAB
-from med_stylesr.inference.request import EnhanceOptions
+from med_stylesr.inference.kernel_match import KernelMatched, Spectrum
+from med_stylesr.inference.request import REFERENCE_STYLE, EnhanceOptions
 from med_stylesr.inference.runtime import Runtime
 from med_stylesr.inference.slices import DecodedSlices, InPlane, SliceSource, ThroughPlane
 from med_stylesr.inference.strength import AS_IS, StrengthPlan, remover
@@ -13,21 +14,25 @@ from med_stylesr.inference.strength import AS_IS, StrengthPlan, remover
 
 def pipeline(
     source: SliceSource,
+    spacing_mm: tuple[float, float, float],
     plan: StrengthPlan,
     options: EnhanceOptions,
     in_plane: Runtime,
     through_plane: Callable[[], Runtime],
+    reference: Spectrum | None = None,
 ) -> SliceSource:
     """Join the stages that the options ask for.
 
     Args:
         source: the scan.
+        spacing_mm: its voxel spacing (slice, row, column).
         plan: how much of which correction to apply.
         options: scale, and whether the strength was given.
         in_plane: runs the 2D network.
         through_plane: gives what runs the 3D network; asked for only if slices are to be added.
+        reference: spectrum of the scan that `REFERENCE_STYLE` is the style of.
     """
-    sz, *finer = options.scale
+    sz, finer = options.scale[0], list(options.scale[1:])
     unit = finer == [1, 1]
     style, strength = plan.correction, plan.strength
 
@@ -35,9 +40,10 @@ def pipeline(
         return InPlane(scan, in_plane, in_plane.style_code(style), strength, (1, 1)) if strength > 0 else scan
 
     if plan.finish is not None:
-        clean = corrected(source)
-        # The next stage looks at neighbours as well, which are not to be made again for every slice.
-        source, style, strength = DecodedSlices(clean.shape, clean.read, SLAB), plan.finish, 1.0
+        source, style, strength = _kept(corrected(source)), plan.finish, 1.0
+    if style == REFERENCE_STYLE and reference is not None and strength > 0:
+        # The filter is exact where kernels are all that differs; the network then sees to the texture.
+        source = _kept(KernelMatched(source, reference, spacing_mm, strength))
     if sz == 1 and unit:
         return corrected(source)
     # Automatic strength is about noise and must not take away the detail that super-resolution adds.
@@ -57,3 +63,8 @@ def pipeline(
         return thin
     # The first stage has chosen the noise; the second refines, unless nothing is to be changed at all.
     return InPlane(thin, in_plane, in_plane.style_code(AS_IS), 1.0 if strength > 0 or sparing else 0.0, finer)
+
+
+def _kept(stage: SliceSource) -> SliceSource:
+    """A stage whose slices are kept a while, since the next one looks at neighbours as well."""
+    return DecodedSlices(stage.shape, stage.read, SLAB)

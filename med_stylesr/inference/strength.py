@@ -17,11 +17,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from med_stylesr.inference.request import DEFAULT_STYLE, StrengthRequest
+from med_stylesr.inference.normal_dose import DoseEstimate
+from med_stylesr.inference.request import DEFAULT_STYLE, REFERENCE_STYLE, StrengthRequest
 from med_stylesr.inference.runtime import Runtime
 from med_stylesr.inference.slices import InPlane, SliceSource
 from med_stylesr.metrics.noise_model import NoiseModel
-from med_stylesr.metrics.regions import spread_indices
+from med_stylesr.metrics.regions import inner_indices
 
 SAMPLE_SLICES: Final = 4
 """Slices on which noise is measured and strength solved; noise varies slowly along the patient."""
@@ -33,6 +34,8 @@ AS_IS: Final = "as-is"
 """Style that super-resolves and keeps the noise."""
 OWN_KERNEL: Final = (DEFAULT_STYLE, SMOOTH)
 """Styles that differ in the noise they leave and in nothing else: what is left of it can be mixed."""
+
+Estimate = Callable[[float, NDArray[Any]], DoseEstimate]
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,12 @@ class StrengthPlan:
         noise_before_hu: noise of the input in soft tissue; None if it cannot be measured.
         noise_after_hu: noise expected in the result, before the finish.
         dose_fraction: what the solution aims at: as given, or estimated as the share of noise variance that stays.
-        basis: what decided: "given strength", "given dose", "given noise", "estimated by the network",
-            "given style" (it keeps the noise), or "noise not measurable" (then automatic strength is 1).
+        basis: what decided: "given strength", "given dose", "given noise", "estimated from the noise" (against what
+            normal dose would have), "estimated by the network", "given style" (it keeps the noise), or "noise not
+            measurable" (then automatic strength is 1).
         warnings: what did not work out as asked.
-        strength_curve: noise in HU that each strength from 0 to 1 would leave, as pairs; empty if not measurable.
+        strength_curve: noise in HU that each strength from 0 to 1 would leave, as pairs; empty if not known.
+        dose_estimate: what the noise tells of the dose, used or not; None if noise is not measurable or nobody asked.
     """
 
     strength: float
@@ -61,11 +66,14 @@ class StrengthPlan:
     basis: str
     warnings: tuple[str, ...] = ()
     strength_curve: tuple[tuple[float, float], ...] = ()
+    dose_estimate: DoseEstimate | None = None
 
     def facts(self) -> dict[str, Any]:
         """JSON-able record for the manifest."""
         told = {key: value for key, value in asdict(self).items() if key != "warnings"}
-        return {**told, "strength_curve": [list(point) for point in self.strength_curve]}
+        estimate = None if self.dose_estimate is None else self.dose_estimate.facts()
+        curve = [list(point) for point in self.strength_curve]
+        return {**told, "strength_curve": curve, "dose_estimate": estimate}
 
 
 def remover(styles: Sequence[str]) -> str:
@@ -79,6 +87,7 @@ def plan_strength(
     style: str,
     request: StrengthRequest,
     spacing_mm: tuple[float, float, float],
+    estimate: Estimate | None = None,
 ) -> StrengthPlan:
     """Decide on the strength from a few slices, at the resolution of the input.
 
@@ -88,12 +97,12 @@ def plan_strength(
         style: name of the style.
         request: what was asked for.
         spacing_mm: voxel spacing (slice, row, column).
+        estimate: tells the dose by the noise in HU and the slices (HU) that it was measured in; None if nothing can.
 
     Raises:
         UsageError: if the network has no such style.
     """
-    wanted = spread_indices(source.shape[0] + 2, SAMPLE_SLICES + 2)[1:-1]
-    sample = [k - 1 for k in wanted] or [source.shape[0] // 2]
+    sample = inner_indices(source.shape[0], SAMPLE_SLICES) or [source.shape[0] // 2]
     cleaner = remover(runtime.network.style_names)
 
     def terms(style: str) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -108,13 +117,19 @@ def plan_strength(
         asked, basis = ((warning,), "noise not measurable") if given is None else ((), "given strength")
         return StrengthPlan(fixed, style, None, None, None, request.dose_fraction, basis, asked)
     before = model.noise_hu
-    target, basis = _target(request, style, before)
+    told = None if estimate is None else estimate(before, base)
+    target, dose, basis = _target(request, style, before, told)
     if target is None:
+        s = 1.0 if given is None else given
+        if style == REFERENCE_STYLE:
+            # Its filter changes the noise as well, by how much nobody knows before.
+            return StrengthPlan(s, style, None, before, None, dose, basis or "given style", dose_estimate=told)
         left = model.left_by(removed if style == cleaner else terms(style)[1])
-        s, dose = (1.0 if given is None else given), request.dose_fraction
         if not basis:
             dose, basis = min(1.0, (left(s) / before) ** 2) if before > 0 else 1.0, "estimated by the network"
-        return StrengthPlan(s, style, None, before, left(s), dose, basis, strength_curve=_curve(left))
+        return StrengthPlan(
+            s, style, None, before, left(s), dose, basis, strength_curve=_curve(left), dose_estimate=told
+        )
     left = model.left_by(removed)
     s = _solve(left, target)
     warnings: tuple[str, ...] = ()
@@ -122,7 +137,7 @@ def plan_strength(
         warnings = (f"noise of {target:.1f} HU cannot be reached; the least this bundle leaves is {left(s):.1f} HU",)
     finish = None if style in (*OWN_KERNEL, cleaner) else style
     return StrengthPlan(
-        s, cleaner, finish, before, left(s), request.dose_fraction, basis, warnings, strength_curve=_curve(left)
+        s, cleaner, finish, before, left(s), dose, basis, warnings, strength_curve=_curve(left), dose_estimate=told
     )
 
 
@@ -130,17 +145,23 @@ def _curve(left: Callable[[float], float]) -> tuple[tuple[float, float], ...]:
     return tuple((s, round(left(s), 3)) for s in np.linspace(0, 1, 11).round(1).tolist())
 
 
-def _target(request: StrengthRequest, style: str, before: float) -> tuple[float | None, str]:
+def _target(
+    request: StrengthRequest, style: str, before: float, told: DoseEstimate | None
+) -> tuple[float | None, float | None, str]:
+    """Noise to leave in HU, the dose fraction behind it, and what decided; no noise where no dose is known."""
+    dose = request.dose_fraction
     if request.strength is not None:
-        return None, "given strength"
-    if style == AS_IS:
-        return None, "given style"
+        return None, dose, "given strength"
+    if style in (AS_IS, NOISE_FREE) and request.target_noise_hu is None:
+        return None, dose, "given style"
     if request.target_noise_hu is not None:
-        return request.target_noise_hu, "given noise"
-    if request.dose_fraction is not None:
-        share = request.dose_fraction if style == SMOOTH else math.sqrt(request.dose_fraction)
-        return share * before, "given dose"
-    return None, ""
+        return request.target_noise_hu, dose, "given noise"
+    basis = "given dose"
+    if dose is None and told is not None and told.dose_fraction is not None:
+        dose, basis = told.dose_fraction, "estimated from the noise"
+    if dose is None:
+        return None, None, ""
+    return before * (dose if style == SMOOTH else math.sqrt(dose)), dose, basis
 
 
 def _solve(noise: Callable[[float], float], target: float) -> float:

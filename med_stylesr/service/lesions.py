@@ -213,7 +213,7 @@ def _ways(
             solved = enhancer.open(ArraySlices(hu), spacing_mm, options).plan
 
             def as_enhance(scan: NDArray[np.float32], options: EnhanceOptions = options, solved: Any = solved) -> Any:
-                stage = pipeline(ArraySlices(scan), solved, options, runtime, lambda: enhancer.runtime(3))
+                stage = pipeline(ArraySlices(scan), spacing_mm, solved, options, runtime, lambda: enhancer.runtime(3))
                 return _with_slices(scan, stage, slices, progress)
 
             ways[f"{style} --dose {plan.dose_fraction:g}"] = as_enhance

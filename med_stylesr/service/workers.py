@@ -60,7 +60,7 @@ def load_enhancer(settings: EnhanceSettings) -> Enhancer:
     """
     from med_stylesr.inference.enhancer import Enhancer
 
-    reference = None if settings.style_reference is None else read_single(settings.style_reference).hu
+    reference = None if settings.style_reference is None else read_single(settings.style_reference)
     return Enhancer(settings.bundle, settings.device, settings.runtime, settings.precision, reference)
 
 
