@@ -20,6 +20,7 @@ from pydicom.uid import generate_uid
 def main(source: Path, dest: Path) -> int:
     steer = Path(os.environ["FAKE_ENHANCE"])
     (steer / "calls").open("a").write(f"{source.name}\n")
+    (steer / "options").write_text(" ".join(sys.argv[3:]))
     if (steer / "fail").exists():
         print("med-stylesr: fake: cannot do PH-1; try again", file=sys.stderr)
         return 1

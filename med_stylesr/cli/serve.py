@@ -23,6 +23,15 @@ _TAKEN = (
     "watch",
 )
 """Parameters of `enhance` that the server decides on."""
+_POINTLESS = {
+    "quiet_seconds": "use --quiet of serve, which says when a study is complete",
+    "dicomdir": "leave it out; results go to archives, not to a medium",
+    "stream": "leave it out; a study is complete before it is begun",
+    "isolate": "leave it out; a scan that is not isolated has no limits",
+}
+"""Parameters of `enhance` that mean nothing beside an archive, or undo what a server is for, and what to do instead."""
+_LIMITS = ("memory_limit", "time_limit")
+"""Parameters of both."""
 
 
 def serve(
@@ -64,6 +73,14 @@ def serve(
         float | None, typer.Option(help="Free disk space, GB, below which nothing is taken (2).")
     ] = None,
     attempts: Annotated[int | None, typer.Option(help="Tries of a delivery before it is a dead letter (12).")] = None,
+    memory_limit: Annotated[
+        int | None,
+        typer.Option(metavar="MB", min=0, help="Memory for one scan; 0: no limit. (0.9 of what is free)"),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(metavar="MINUTES", min=0, help="Time for one scan; 0: no limit. (10 and 1 for every 6 slices)"),
+    ] = None,
     keep_hours: Annotated[float | None, typer.Option(help="How long delivered studies are kept (24).")] = None,
     dead: Annotated[
         bool, typer.Option("--dead", help="List what could not be enhanced or delivered, and stop.")
@@ -93,7 +110,7 @@ def serve(
         return
     names = (
         *("to", "aet", "host", "port", "peer", "http_port", "accept", "quiet_s", "tls_cert", "tls_key", "tls_ca"),
-        *("max_instance_mb", "min_free_gb", "attempts", "keep_hours"),
+        *("max_instance_mb", "min_free_gb", "attempts", "memory_limit", "time_limit", "keep_hours"),
     )
     given: dict[str, Any] = {name: context.params[name] for name in names}
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
@@ -102,7 +119,7 @@ def serve(
     from med_stylesr.service.pacs.serve_settings import load_settings
 
     settings = load_settings(config, given)
-    _check_enhance(settings.enhance)
+    _check_enhance(settings.enhance, [name for name in _LIMITS if getattr(settings, name) is not None])
     require_packages("serve", "pynetdicom", "dicomweb_client", "prometheus_client")
 
     from med_stylesr.service.pacs.serve import Server
@@ -113,8 +130,13 @@ def serve(
         server.run()
 
 
-def _check_enhance(options: tuple[str, ...]) -> None:
-    """Refuse options that `enhance` does not know, or that the server sets itself, before the first study does."""
+def _check_enhance(options: tuple[str, ...], limited: list[str]) -> None:
+    """Refuse options that `enhance` does not know, or that the server sets itself, before the first study does.
+
+    Args:
+        options: those after --.
+        limited: limits that the server was given itself.
+    """
     from med_stylesr.cli.main import app
 
     command = typer.main.get_command(app).commands["enhance"]  # type: ignore[attr-defined]
@@ -124,11 +146,17 @@ def _check_enhance(options: tuple[str, ...]) -> None:
         # The errors of click, or of the copy of it that newer versions of typer bring along.
         told = error.format_message() if hasattr(error, "format_message") else str(error)
         raise UsageError("the options after --", told.rstrip("."), "see enhance --help") from error
-    for name in _TAKEN:
+    for name in parsed.params:
         source = parsed.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            option = f"--{name.removeprefix('as_').replace('_', '-')}"
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        option = f"--{name.removeprefix('as_').replace('_', '-')}"
+        if name in _TAKEN:
             raise UsageError(option, "is set by serve itself", "leave it out")
+        if name in _POINTLESS:
+            raise UsageError(option, "is not for a server", _POINTLESS[name])
+        if name in limited:
+            raise UsageError(option, "is given to serve and again after --", "give it once")
     if parsed.params["deidentify"] and not parsed.params["key_file"]:
         raise UsageError(
             "--deidentify", "needs a key, or one patient would get a new pseudonym each time", "give --key-file"

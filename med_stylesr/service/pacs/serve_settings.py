@@ -44,6 +44,8 @@ class ServeSettings:
         backoff_max_s: longest pause.
         timeout_s: longest silence of a peer, and longest wait for an answer.
         study_hours: longest time that one study may take to enhance.
+        memory_limit: memory in MB that one scan may take; 0 for no limit, None for a share of what is free.
+        time_limit: minutes that one scan may take; 0 for no limit, None for a time by its size.
         keep_hours: how long images are kept after their study was delivered.
         tls_cert: certificate of this server (PEM); with it, only TLS is spoken.
         tls_key: its key (PEM).
@@ -68,6 +70,8 @@ class ServeSettings:
     backoff_max_s: float = 1800.0
     timeout_s: float = 60.0
     study_hours: float = 12.0
+    memory_limit: int | None = None
+    time_limit: float | None = None
     keep_hours: float = 24.0
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -83,6 +87,12 @@ class ServeSettings:
     def peers(self) -> tuple[Peer, ...]:
         """Who may send; empty for everybody."""
         return () if self.peer == (ANYBODY,) else tuple(parse_peer(text) for text in self.peer)
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What one scan may take, as options of `med-stylesr enhance`."""
+        given = (("--memory-limit", self.memory_limit), ("--time-limit", self.time_limit))
+        return tuple(part for option, value in given if value is not None for part in (option, str(value)))
 
     @property
     def max_instance_bytes(self) -> int:
@@ -143,7 +153,7 @@ def _typed(name: str, hint: Any, value: Any) -> Any:
             return tuple(str(part) for part in parts)
     elif hint in (int, int | None) and isinstance(value, int) and not isinstance(value, bool):
         return value
-    elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+    elif hint in (float, float | None) and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     elif hint is str and isinstance(value, str):
         return value
@@ -177,9 +187,10 @@ def _check(settings: ServeSettings) -> None:
     ):
         if not getattr(settings, name) > 0:
             raise UsageError(f"{name} {getattr(settings, name):g}", "must be more than 0")
-    for name in ("quiet_s", "min_free_gb", "keep_hours"):
-        if not getattr(settings, name) >= 0:
-            raise UsageError(f"{name} {getattr(settings, name):g}", "must not be negative")
+    for name in ("quiet_s", "min_free_gb", "keep_hours", "memory_limit", "time_limit"):
+        value = getattr(settings, name)
+        if value is not None and not value >= 0:
+            raise UsageError(f"{name} {value:g}", "must not be negative")
     if ANYBODY in settings.peer and settings.peer != (ANYBODY,):
         raise UsageError("--peer any", "opens the port to everybody", "leave the other peers out, or leave `any` out")
     for text in settings.peer:

@@ -134,7 +134,7 @@ class Enhancing:
         with errors.open("w+", encoding="utf-8", errors="replace") as told:
             command = [*self._program, str(self._incoming.folder / study.key), str(dest), *_FIXED]
             process = subprocess.Popen(
-                [*command, *self._settings.enhance],
+                [*command, *self._settings.limits, *self._settings.enhance],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=told,

@@ -211,6 +211,16 @@ def test_a_study_of_localizers_alone_is_nothing_to_enhance_and_no_failure(
     assert not (steer / "calls").exists()
 
 
+def test_limits_and_options_reach_the_program_that_enhances(tmp_path: Path, steer: Path, archive: Archive) -> None:
+    settings = settings_for(archive, memory_limit=4000, time_limit=7.5, enhance=("--dose", "0.25"))
+    with running(tmp_path / "state", settings, PROGRAM) as server:
+        send(server.port, images())
+        wait_for(lambda: server.events("study enhanced"))
+    options = (steer / "options").read_text()
+    assert options.endswith("--memory-limit 4000 --time-limit 7.5 --dose 0.25")
+    assert "--no-isolate" not in options
+
+
 def test_a_study_that_takes_too_long_is_ended(
     tmp_path: Path, steer: Path, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,10 @@ def test_a_file_with_a_mistake_is_refused_by_name(tmp_path: Path, content: str, 
         {"quiet_s": -1.0},
         {"attempts": 0},
         {"backoff_s": float("nan")},
+        {"memory_limit": -1},
+        {"memory_limit": 0.5},
+        {"time_limit": -0.1},
+        {"time_limit": float("nan")},
         {"host": "0.0.0.0"},
         {"host": "::"},
         {"host": "everywhere"},
@@ -141,6 +145,12 @@ def test_a_clock_that_was_set_back_does_not_stop_deliveries_for_ever() -> None:
         (["--", "--doze", "1"], "--doze"),
         (["--", "--resume"], "set by serve"),
         (["--", "--format", "nifti"], "set by serve"),
+        (["--", "--quiet-seconds", "5"], "--quiet of serve"),
+        (["--", "--dicomdir"], "not for a server"),
+        (["--", "--stream"], "not for a server"),
+        (["--", "--no-isolate"], "has no limits"),
+        (["--memory-limit", "4000", "--", "--memory-limit", "2000"], "again after --"),
+        (["--memory-limit", "-1"], "memory-limit"),
         (["--", "--deidentify", "basic"], "needs a key"),
         (["somewhere"], "extra argument"),
         (["--host", "0.0.0.0"], "everybody"),
@@ -150,9 +160,45 @@ def test_wrong_options_of_serve_and_of_enhance_are_told_before_it_starts(
     tmp_path: Path, options: list[str], told: str
 ) -> None:
     result = CliRunner().invoke(app, ["serve", str(tmp_path / "state"), "--to", TO["to"][0], *options])
-    assert isinstance(result.exception, UsageError)
-    assert told in str(result.exception)
+    refused = result.output if isinstance(result.exception, SystemExit) else str(result.exception)
+    assert isinstance(result.exception, (UsageError, SystemExit))
+    assert result.exit_code != 0
+    assert told in refused
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("option", ["--multiframe", "--uncertainty", "--safe", "--jobs=2", "--transfer-syntax=rle"])
+def test_options_that_make_sense_beside_an_archive_are_taken(
+    tmp_path: Path, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class ReachedError(Exception):
+        pass
+
+    def reached(*_: object) -> None:
+        raise ReachedError
+
+    monkeypatch.setattr("med_stylesr.cli.serve.require_packages", reached)
+    options = ["--to", TO["to"][0], "--time-limit", "5", "--", option, "--memory-limit", "0"]
+    result = CliRunner().invoke(app, ["serve", str(tmp_path / "state"), *options])
+    assert isinstance(result.exception, ReachedError)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", ()),
+        ("memory_limit: null", ()),
+        ("memory-limit: 4000\ntime-limit: 7.5", ("--memory-limit", "4000", "--time-limit", "7.5")),
+        ("memory_limit: 0\ntime_limit: 0", ("--memory-limit", "0", "--time-limit", "0.0")),
+        ("memory_limit: 12345678", ("--memory-limit", "12345678")),
+    ],
+)
+def test_limits_reach_the_program_that_enhances_as_they_were_given(
+    tmp_path: Path, content: str, expected: tuple[str, ...]
+) -> None:
+    file = tmp_path / "serve.yaml"
+    file.write_text(f"to: {TO['to'][0]}\n{content}\n")
+    assert load_settings(file, {}).limits == expected
 
 
 def test_a_folder_that_is_no_servers_has_no_dead_letters(tmp_path: Path) -> None:
