@@ -42,8 +42,8 @@ def enhance(
         float | None,
         typer.Option(
             metavar="F",
-            help="Fraction of normal dose the scan was made with (auto leaves sqrt(F) of its noise). Left out: estimated "
-            "from the noise, the kernel, the slice thickness and the size of the body, and told.",
+            help="Fraction of normal dose the scan was made with (auto leaves sqrt(F) of its noise). Left out: "
+            "estimated from the noise, the kernel, the slice thickness and the size of the body, and told.",
         ),
     ] = None,
     target_noise: Annotated[
