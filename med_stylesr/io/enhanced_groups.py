@@ -47,6 +47,7 @@ ATTRIBUTES: Final[Mapping[str, Sequence[str]]] = {
         "InStackPositionNumber",
     ),
     "CTImageFrameTypeSequence": ("FrameType",),
+    "DerivationImageSequence": ("DerivationCodeSequence",),
 }
 """Attributes by the sequence of their functional group; the names are those of PS3.6."""
 RENAMED: Final[Mapping[str, str]] = {

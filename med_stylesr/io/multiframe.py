@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from pydicom.config import IGNORE
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from med_stylesr.errors import InputError
 from med_stylesr.io.attributes import integer, word
@@ -48,8 +52,8 @@ def _frame(common: Dataset, item: Dataset) -> Dataset:
     _flatten(item, header)
     for here, there in RENAMED.items():
         if here in header:
-            header.pop(there, None)
-            setattr(header, there, header[here].value)
+            # Not checked: what is malformed is found out by whoever uses it.
+            header.add(DataElement(Tag(there), dictionary_VR(there), header[here].value, validation_mode=IGNORE))
             del header[here]
     return header
 
