@@ -1,8 +1,11 @@
-"""What a 512 × 512 slice costs: CPU time as a ratio to ours within one run, multiplications, parameters."""
+"""What a 512 × 512 slice costs: CPU time as a ratio to ours within one run, memory, multiplications, parameters."""
 
 from __future__ import annotations
 
 import copy
+import ctypes
+import gc
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,15 +37,33 @@ def parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def cpu_seconds(run: Callable[[], object]) -> float:
-    """CPU time of one call of this process."""
+def cost(run: Callable[[], object]) -> dict[str, float]:
+    """CPU seconds of one call of this process, and megabytes by which its memory rises at most (NaN but on Linux)."""
+    peak = _from_here()
     started = time.process_time()
     run()
-    return time.process_time() - started
+    return {"seconds": time.process_time() - started, "megabytes": peak()}
 
 
-def timings(rows: list[Method], scan: BenchmarkScan, dose: float, bundle: LoadedBundle) -> dict[str, float]:
-    """CPU seconds of one slice by every method, one after the other in this process.
+def _from_here() -> Callable[[], float]:
+    """Start to watch the peak of this process's resident memory; what is free but not given back would hide it."""
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+        before = _resident("VmRSS")
+    except (AttributeError, OSError):
+        return lambda: math.nan
+    return lambda: _resident("VmHWM") - before
+
+
+def _resident(key: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{key}:")) / 1024
+
+
+def costs(rows: list[Method], scan: BenchmarkScan, dose: float, bundle: LoadedBundle) -> dict[str, dict[str, float]]:
+    """`cost` of one slice by every method, one after the other in this process.
 
     Ours is timed after a call to warm up and without the choice of the strength, which a scan pays once.
     """
@@ -54,10 +75,8 @@ def timings(rows: list[Method], scan: BenchmarkScan, dose: float, bundle: Loaded
     runtime = TorchRuntime(bundle.network)
     stage = InPlane(ArraySlices(low), runtime, runtime.style_code("smooth"), 1.0, (1, 1))
     stage.read(0, 1)
-    table = {
-        row.name: cpu_seconds(lambda row=row: row.run(low, one)) for row in rows if row.kind not in ("ours", "equal")
-    }
-    return table | {"ours": cpu_seconds(lambda: stage.read(0, 1))}
+    table = {row.name: cost(lambda row=row: row.run(low, one)) for row in rows if row.kind not in ("ours", "equal")}
+    return table | {"ours": cost(lambda: stage.read(0, 1))}
 
 
 def sizes(peers: Path, ours: nn.Module, channels: int) -> dict[str, dict[str, Any]]:

@@ -30,9 +30,9 @@ def rmse(result: Hu, truth: Hu, body: NDArray[np.bool_]) -> float:
 def compare(sharp: BenchmarkScan, soft: BenchmarkScan, enhancer: Enhancer, store: Store) -> dict[str, Any]:
     """RMSE in HU of both directions: direction → method → HU.
 
-    Gaussian and unsharp mask are fitted on the first half of the slices, which our `--style PATH` gets as its reference
-    (without the partner that the others are fitted to); all methods are measured on the second half. A style of the bank
-    has seen neither. A direction whose style the bundle lacks has no row of that.
+    Gaussian and unsharp mask are fitted to the first half of both scans. Our `--style PATH` gets the first half of the
+    wanted kernel as its reference, without its partner. All methods are measured on the second half. A style of the
+    bank has seen neither; a direction whose style the bundle lacks has no row of that.
     """
     half = len(sharp.normal) // 2
     fit, test = slice(0, half), slice(half, len(sharp.normal))

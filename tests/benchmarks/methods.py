@@ -140,14 +140,10 @@ def methods(enhancer: Enhancer, parameters: Mapping[str, float], peers: Path) ->
     found = [trained(name, label, peers, "peer") for name, label in networks.items()]
     found.append(trained("ours-equal", "our net", peers, "equal", style="smooth"))
     rows += [row for row in found if row is not None]
+    told = StrengthRequest(dose_fraction=DOSE)
     rows += [
-        ours(enhancer, "smooth", "`smooth`", EnhanceOptions(style="smooth", request=StrengthRequest(strength=1.0))),
-        ours(enhancer, "normal-dose", "`normal-dose`", EnhanceOptions()),
-        ours(
-            enhancer,
-            "normal-dose-told",
-            f"`normal-dose` `--dose {DOSE}`",
-            EnhanceOptions(request=StrengthRequest(dose_fraction=DOSE)),
-        ),
+        ours(enhancer, "smooth", f"`smooth` `--dose {DOSE}`", EnhanceOptions(style="smooth", request=told)),
+        ours(enhancer, "normal-dose", f"`normal-dose` `--dose {DOSE}`", EnhanceOptions(request=told)),
+        ours(enhancer, "normal-dose-untold", "`normal-dose`, dose not told", EnhanceOptions()),
     ]
     return rows

@@ -64,8 +64,8 @@ def rows(enhancer: Enhancer, tuning: BenchmarkScan) -> list[Method]:
         family = FILTERS[name]
         best = max(family.parameters, key=lambda p, f=family: score(f, p, [small], DOSE))
         found.append(classical(name, name, best))
-    full, told = StrengthRequest(strength=1.0), StrengthRequest(dose_fraction=DOSE)
-    found.append(ours(enhancer, "smooth", "smooth", EnhanceOptions(style="smooth", request=full)))
+    told = StrengthRequest(dose_fraction=DOSE)
+    found.append(ours(enhancer, "smooth", f"smooth --dose {DOSE}", EnhanceOptions(style="smooth", request=told)))
     found.append(ours(enhancer, "normal-dose", f"normal-dose --dose {DOSE}", EnhanceOptions(request=told)))
     return found
 

@@ -110,6 +110,7 @@ def _adversary(name: str, critic: nn.Module, view: nn.Module, weight: float, **c
         "loss": AdversarialLoss("lsgan"),
         "penalty": None,
         "penalty_weight": 0.0,
+        "styles": ["smooth"],
         "optimizer": torch.optim.Adam(critic.parameters(), lr=2e-4, betas=(0.5, 0.99)),
     }
     return Adversary(
@@ -117,7 +118,6 @@ def _adversary(name: str, critic: nn.Module, view: nn.Module, weight: float, **c
         discriminator=critic,
         view=view,
         weight=weight,
-        styles=["smooth"],
         start_iteration=ADVERSARY_START,
         ramp_iterations=ADVERSARY_RAMP,
         steps=1,
@@ -155,17 +155,23 @@ def _maps(encoder: SliceFeatures) -> int:
         return len(encoder(torch.zeros(1, 1, PATCH, PATCH)))
 
 
-def du_gan() -> Parts:
-    """Squared error, L1 on Sobel magnitudes, least-squares U-shaped discriminators of image and gradient."""
+def _u_shaped(styles: Sequence[str], domains: Sequence[str] = ("image", "edges")) -> list[Adversary]:
+    """Least-squares U-shaped discriminators of the image and of its gradient."""
     views = {
         "image": WindowScale(0.0, 800.0, "tanh"),
         "edges": GradientMagnitude(2, (1.0, 1.0), center=0.0, width=800.0, epsilon=0.01),
     }
-    adversaries = [
-        _adversary(name, UNetDiscriminator(2, 1, [16, 32, 64], [2, 2], True), view, weight=0.05)
-        for name, view in views.items()
+    return [
+        _adversary(
+            name, UNetDiscriminator(2, 1, [16, 32, 64], [2, 2], True), views[name], weight=0.05, styles=list(styles)
+        )
+        for name in domains
     ]
-    return Parts(DuGanGenerator(), _Sum({_squared_error(): 0.5, _GradientL1(): 10.0}), adversaries)
+
+
+def du_gan() -> Parts:
+    """Squared error, L1 on Sobel magnitudes, discriminators of image and gradient."""
+    return Parts(DuGanGenerator(), _Sum({_squared_error(): 0.5, _GradientL1(): 10.0}), _u_shaped(["smooth"]))
 
 
 def sr_resnet() -> Parts:
@@ -210,6 +216,13 @@ def without_style() -> Parts:
     return parts
 
 
+def with_adversaries(*domains: str) -> Parts:
+    """Ours with discriminators in these domains."""
+    parts = ours()
+    parts.adversaries = _u_shaped(OUR_STYLES, domains)
+    return parts
+
+
 OUR_STYLES: Final = ("normal-dose", "smooth")
 
 
@@ -229,5 +242,7 @@ RECIPES: Final = {
     "ablation-no-lock": _ablated(without_lock),
     "ablation-no-style": _ablated(without_style),
     "ablation-no-context": _ablated(lambda: ours(in_channels=1), slices=1),
+    "ablation-adversaries": _ablated(lambda: with_adversaries("image", "edges")),
+    "ablation-adversary-of-image-alone": _ablated(lambda: with_adversaries("image")),
 }
 """Every network that is trained for the benchmark, in the order of training."""

@@ -28,8 +28,8 @@ Run = Callable[[Hu, BenchmarkScan], Hu]
 
 
 def options(style: str, scale: tuple[int, int, int], dose: float) -> EnhanceOptions:
-    """`smooth` and `as-is` in full; `normal-dose` told the dose."""
-    request = StrengthRequest(dose_fraction=dose) if style == "normal-dose" else StrengthRequest(strength=1.0)
+    """`as-is` in full; the others told the dose."""
+    request = StrengthRequest(strength=1.0) if style == "as-is" else StrengthRequest(dose_fraction=dose)
     return EnhanceOptions(scale=scale, style=style, request=request)
 
 

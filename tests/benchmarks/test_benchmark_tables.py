@@ -191,7 +191,8 @@ def test_strength_target_knows_the_root() -> None:
 def test_page_holds_every_method_scan_and_missed_target() -> None:
     measured = {name: records(30, 1, 0.2, 0.1) for name in ("input", "nlm", "smooth")}
     numbers = Numbers(rows(*measured), measured, checks=[targets.Check("gain", "+0.1 dB", False)])
-    numbers.seconds, numbers.sizes = {"nlm": 2.0, "ours": 0.5}, {"ours": {"parameters": 1000, "gmac": 12.8}}
+    numbers.costs = {n: {"seconds": s, "megabytes": 30.0} for n, s in (("nlm", 2.0), ("ours", 0.5))}
+    numbers.sizes = {"ours": {"parameters": 1000, "gmac": 12.8}}
     numbers.strength = {"a": {"dose": {"0.25": 0.5}, "strength": {}}}
     text = page(numbers, "../images")
     assert "| gain | +0.1 dB | **no** |" in text
