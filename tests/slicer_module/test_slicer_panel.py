@@ -318,6 +318,15 @@ def test_one_button_compares_in_linked_views_another_shows_what_was_changed(
     assert layout.GetViewArrangement() == 3
 
 
+def test_device_and_runtime_are_remembered_for_the_machine_and_go_to_the_engine(panel: Any, source: Any) -> None:
+    panel.ui.deviceCombo.setEditText("cpu")
+    panel.ui.runtimeCombo.setCurrentText("onnx")
+    request = panel.enhance_panel.request()
+    assert (request.device, request.runtime) == ("cpu", "onnx")
+    assert panel.logic.preferences.runtime == "onnx"
+    panel.ui.runtimeCombo.setCurrentText("auto")
+
+
 def test_settings_of_the_panel_are_kept_in_the_scene(panel: Any, source: Any, tmp_path: Path) -> None:
     import slicer
     from MedStyleSRLib.parameters import FACTORS

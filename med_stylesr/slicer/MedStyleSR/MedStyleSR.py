@@ -160,7 +160,8 @@ class MedStyleSRLogic(ScriptedLoadableModuleLogic):
             region: "whole", "roi" or "slice".
             roi: markups ROI node for region "roi".
             done: with wait=False: called with the `Enhancement` when it is over, however it ended.
-            request: fields of `EnhanceRequest`: strength, dose, target_noise, style, bundle, scale, spacing, device.
+            request: fields of `EnhanceRequest`: strength, dose, target_noise, style, bundle, scale, spacing, device,
+                runtime.
 
         Returns:
             The result's volume node; with wait=False an `Enhancement` with state, problem, node and cancel().
@@ -169,6 +170,7 @@ class MedStyleSRLogic(ScriptedLoadableModuleLogic):
             EngineProblem: one line that says what to do; with wait=False only for what is wrong from the start.
         """
         request.setdefault("device", self.preferences.device)
+        request.setdefault("runtime", self.preferences.runtime)
         enhancement = self.start(volume, EnhanceRequest(**request), output, region, roi)
         if not wait:
             self._watch(enhancement, done)

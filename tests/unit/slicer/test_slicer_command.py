@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import typer
-from MedStyleSRLib.command import EnhanceRequest
+from MedStyleSRLib.command import RUNTIMES, EnhanceRequest
 from MedStyleSRLib.problems import EngineProblem
 
+from med_stylesr.cli.choices import RuntimeName
 from med_stylesr.cli.main import app
 
 
@@ -47,6 +48,12 @@ def test_a_dose_or_a_noise_level_leaves_the_strength_to_the_engine() -> None:
     assert (options["resume"], options["overwrite"], options["jobs"]) == (True, False, 2)
 
 
+def test_every_runtime_that_the_panel_offers_is_one_of_the_program_s_and_goes_there() -> None:
+    offered = {name: parsed(EnhanceRequest(runtime=name).for_volume("a", "b", blends=True)) for name in RUNTIMES}
+    assert {name: options["runtime"] for name, options in offered.items()} == {name: name for name in RuntimeName}
+    assert parsed(EnhanceRequest(runtime="onnx").for_folder("a", "b", False, False, 1))["runtime"] == "onnx"
+
+
 def test_a_folder_is_run_at_the_strength_asked_for() -> None:
     assert parsed(EnhanceRequest(strength=0.5).for_folder("a", "b", False, True, 1))["strength"] == "0.5"
 
@@ -56,6 +63,7 @@ def test_a_folder_is_run_at_the_strength_asked_for() -> None:
     [
         {"strength": 1.5}, {"dose": 0.0}, {"dose": 2.0}, {"target_noise": -1}, {"dose": 0.5, "target_noise": 9},
         {"scale": (1, 0, 1)}, {"scale": (2, 2)}, {"spacing": (1, 1)}, {"spacing": (1, 1, 1), "scale": (2, 1, 1)},
+        {"runtime": "tensorrt"},
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_before_a_process_is_started(wrong: dict[str, Any]) -> None:

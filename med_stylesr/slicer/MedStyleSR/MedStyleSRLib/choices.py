@@ -1,4 +1,8 @@
-"""Choice boxes that are tied to a parameter of the scene."""
+"""Choice boxes that are tied to a parameter of the scene, and what there is to choose in them."""
+
+from .i18n import _
+from .parameters import BY_EYE, DOSE, FACTORS, KEEP, NOISE, SPACING
+from .region import ROI, SLICE, WHOLE
 
 
 class Choices:
@@ -42,3 +46,33 @@ class Choices:
         if self._node is not None and getattr(self._node, self._parameter) != self.value:
             setattr(self._node, self._parameter, self.value)
             self._changed()
+
+
+def regions():
+    """Parts of a volume."""
+    return (
+        (WHOLE, _("Whole volume")),
+        (ROI, _("Region of interest")),
+        (SLICE, _("Preview of the slice in view")),
+    )
+
+
+def styles():
+    """Styles of the shipped bundle; a bundle of one's own may have others."""
+    return (
+        ("normal-dose", _("Normal dose: level and texture")),
+        ("smooth", _("Smooth: the least noise")),
+        ("soft", _("Soft kernel at normal dose")),
+        ("sharp", _("Sharp kernel at normal dose")),
+        ("as-is", _("As it is: resolution only")),
+    )
+
+
+def strengths():
+    """What decides on the strength."""
+    return ((BY_EYE, _("By eye, with the slider")), (DOSE, _("Fraction of dose")), (NOISE, _("Noise to leave")))
+
+
+def resolutions():
+    """What decides on the resolution."""
+    return ((KEEP, _("As it is")), (FACTORS, _("Finer by whole factors")), (SPACING, _("Nearest to a spacing")))

@@ -6,6 +6,9 @@ from typing import Optional
 from .i18n import _
 from .problems import EngineProblem
 
+RUNTIMES = ("auto", "torch", "openvino", "onnx")
+"""What may run the networks."""
+
 
 @dataclass(frozen=True)
 class EnhanceRequest:
@@ -20,6 +23,7 @@ class EnhanceRequest:
         scale: super-resolution factors (slices, rows, columns).
         spacing: target spacing in mm (slices, rows, columns) instead of a scale, or None.
         device: auto, cpu, cuda or cuda:N.
+        runtime: what runs the networks: one of RUNTIMES.
 
     Raises:
         EngineProblem: for numbers out of range or contradicting ones.
@@ -33,6 +37,7 @@ class EnhanceRequest:
     scale: tuple[int, int, int] = (1, 1, 1)
     spacing: Optional[tuple[float, float, float]] = None
     device: str = "auto"
+    runtime: str = "auto"
 
     def __post_init__(self):
         object.__setattr__(self, "scale", tuple(int(factor) for factor in self.scale))
@@ -44,6 +49,10 @@ class EnhanceRequest:
             raise EngineProblem(_("dose"), _("is no fraction of normal dose"), _("use a number above 0, at most 1"))
         if self.target_noise is not None and not self.target_noise > 0:
             raise EngineProblem(_("target noise"), _("must be more than 0 HU"))
+        if self.runtime not in RUNTIMES:
+            raise EngineProblem(
+                _("runtime"), _("is not known"), _("use one of: {names}").format(names=", ".join(RUNTIMES))
+            )
         if len(self.scale) != 3 or min(self.scale) < 1:
             raise EngineProblem(_("scale"), _("needs three whole factors from 1 on (slices, rows, columns)"))
         if self.spacing is not None and (len(self.spacing) != 3 or min(self.spacing) <= 0):
@@ -61,7 +70,7 @@ class EnhanceRequest:
 
         A strength that is not solved for by the engine is left out: see `for_volume` and `for_folder`.
         """
-        options = ["--style", self.style, "--device", self.device]
+        options = ["--style", self.style, "--device", self.device, "--runtime", self.runtime]
         if self.bundle:
             options += ["--bundle", self.bundle]
         if self.dose is not None:

@@ -16,7 +16,6 @@ from .box import Box, cropped_affine, finer_affine
 from .engine_run import EngineRun
 from .finer import finer
 from .i18n import _
-from .noise import correction_variance
 from .nrrd import read_nrrd, write_nrrd
 from .problems import EngineProblem, OutOfMemory, explain
 
@@ -37,7 +36,6 @@ class Result:
         factors: super-resolution factors (slices, rows, columns) that were used.
         facts: as in the manifest: strength, noise, tissue shifts …
         warnings: what the engine warns of.
-        variance: see `noise.correction_variance`.
         seconds: time taken.
     """
 
@@ -49,7 +47,6 @@ class Result:
     factors: tuple
     facts: dict[str, Any]
     warnings: list = field(default_factory=list)
-    variance: Optional[float] = None
     seconds: float = 0.0
 
 
@@ -174,11 +171,10 @@ class EngineTask(EngineRun):
         integral = self._voxels.dtype.kind in "iu" or voxels.dtype.kind == "i"
         blend = Blend(base, full if at > 0 else base, at or 1.0, np.int16 if integral else np.float32)
         affine = finer_affine(cropped_affine(self._affine, self._wanted), factors)
-        variance = correction_variance(blend.base, blend.full, factors)
         strength = at if self._request.solved or not self._blends else self._request.strength
         self._go_on()
         shown = blend.slab(strength, 0, blend.shape[0])
-        return Result(blend, self._blends, strength, shown, affine, factors, facts, list(done["warnings"]), variance)
+        return Result(blend, self._blends, strength, shown, affine, factors, facts, list(done["warnings"]))
 
 
 def as_transferred(voxels, exact):

@@ -2,15 +2,15 @@
 
 import qt
 
-from .choices import Choices
-from .command import EnhanceRequest
+from .choices import Choices, regions, resolutions, strengths, styles
+from .command import RUNTIMES, EnhanceRequest
 from .compare import overlay
 from .enhancement import CANCELLED, DONE, RUNNING
 from .i18n import _
-from .parameters import BY_EYE, DOSE, FACTORS, KEEP, NOISE, SPACING
+from .parameters import BY_EYE, DOSE, FACTORS, NOISE, SPACING
 from .problems import EngineProblem
 from .pump import Pump
-from .region import ROI, SLICE, WHOLE, slice_looked_at, view_along_slices
+from .region import ROI, SLICE, slice_looked_at, view_along_slices
 
 BLEND_S = 0.05
 """Time that blending takes from the GUI at once."""
@@ -44,6 +44,9 @@ class EnhancePanel:
         ui.deviceCombo.addItems(["auto", "cpu", "cuda"])
         ui.deviceCombo.setEditText(logic.preferences.device)
         ui.deviceCombo.connect("editTextChanged(QString)", self._device_chosen)
+        ui.runtimeCombo.addItems(RUNTIMES)
+        ui.runtimeCombo.setCurrentText(logic.preferences.runtime)
+        ui.runtimeCombo.connect("currentTextChanged(QString)", self._runtime_chosen)
         ui.bundlePath.connect("currentPathChanged(QString)", self._bundle_chosen)
         ui.applyButton.connect("clicked(bool)", self._apply_clicked)
         ui.cancelButton.connect("clicked(bool)", self._cancel_clicked)
@@ -87,6 +90,7 @@ class EnhancePanel:
             scale=scale,
             spacing=spacing,
             device=self._logic.preferences.device,
+            runtime=self._logic.preferences.runtime,
         )
 
     def refresh(self, _what=None):
@@ -249,39 +253,12 @@ class EnhancePanel:
     def _device_chosen(self, name):
         self._logic.preferences.device = name.strip() or "auto"
 
+    def _runtime_chosen(self, name):
+        self._logic.preferences.runtime = name
+
     def _bundle_chosen(self, path):
         if self.parameters is not None:
             self.parameters.bundle = path
-
-
-def regions():
-    """Parts of a volume."""
-    return (
-        (WHOLE, _("Whole volume")),
-        (ROI, _("Region of interest")),
-        (SLICE, _("Preview of the slice in view")),
-    )
-
-
-def styles():
-    """Styles of the shipped bundle; a bundle of one's own may have others."""
-    return (
-        ("normal-dose", _("Normal dose: level and texture")),
-        ("smooth", _("Smooth: the least noise")),
-        ("soft", _("Soft kernel at normal dose")),
-        ("sharp", _("Sharp kernel at normal dose")),
-        ("as-is", _("As it is: resolution only")),
-    )
-
-
-def strengths():
-    """What decides on the strength."""
-    return ((BY_EYE, _("By eye, with the slider")), (DOSE, _("Fraction of dose")), (NOISE, _("Noise to leave")))
-
-
-def resolutions():
-    """What decides on the resolution."""
-    return ((KEEP, _("As it is")), (FACTORS, _("Finer by whole factors")), (SPACING, _("Nearest to a spacing")))
 
 
 def duration(seconds):

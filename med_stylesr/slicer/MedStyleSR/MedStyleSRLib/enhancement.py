@@ -105,9 +105,8 @@ class Enhancement:
 
     def noise_hu(self):
         """Noise before and at the strength shown, in HU; None where it could not be measured."""
-        facts, blend = self.result.facts, self.live.blend
-        before, after = facts.get("noise_before_hu"), facts.get("noise_after_hu")
-        return before, noise_at(blend.share(self.live.strength), before, after, self.result.variance)
+        facts = self.result.facts
+        return facts.get("noise_before_hu"), noise_at(self.live.strength, facts.get("strength_curve"))
 
     def shifts_hu(self):
         """Shift of the mean HU of every tissue at the strength shown."""

@@ -48,6 +48,15 @@ class Preferences:
         self._write("Device", name)
 
     @property
+    def runtime(self):
+        """What runs the networks: one of `command.RUNTIMES`."""
+        return self._read("Runtime", "auto")
+
+    @runtime.setter
+    def runtime(self, name):
+        self._write("Runtime", name)
+
+    @property
     def private_folder(self):
         """Where the engine is installed for Slicer's own Python: one folder for each version of it."""
         settings = os.path.dirname(slicer.app.slicerUserSettingsFilePath)
