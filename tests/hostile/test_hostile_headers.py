@@ -21,6 +21,7 @@ from med_stylesr.errors import InputError, UsageError
 from med_stylesr.io.derivation import SMOOTHING, Derivation
 from med_stylesr.io.dicom_read import read_volume
 from med_stylesr.io.dicom_write import DerivedSeriesWriter
+from med_stylesr.io.enhanced_write import EnhancedImageWriter
 from med_stylesr.io.source import find_inputs
 
 TAGS = st.sampled_from(
@@ -64,11 +65,12 @@ def test_a_header_of_any_content_is_used_whole_or_refused_in_one_line(
             for number, series in enumerate(inputs.series):
                 volume = read_volume(series)
                 assert np.isfinite(volume.hu).all()
-                out = Path(folder, f"out{number}")
-                out.mkdir()
-                writer = DerivedSeriesWriter(series, series.grid, DERIVATION, out)
-                for k, plane in enumerate(volume.hu):
-                    writer.write(k, plane)
-                assert pydicom.dcmread(writer.files[0]).SOPInstanceUID
+                for form in (DerivedSeriesWriter, EnhancedImageWriter):
+                    out = Path(folder, f"{form.__name__}{number}")
+                    out.mkdir()
+                    writer = form(series, series.grid, DERIVATION, out)
+                    for k, plane in enumerate(volume.hu):
+                        writer.write(k, plane)
+                    assert pydicom.dcmread(writer.files[0]).SOPInstanceUID
         assert time.monotonic() - begun < 20
         assert path.read_bytes() == data
