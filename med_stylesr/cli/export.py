@@ -15,6 +15,14 @@ class Target(str, Enum):
     onnx = "onnx"
     openvino = "openvino"
     torchscript = "torchscript"
+    mobile = "mobile"
+
+
+class ExportPrecision(str, Enum):
+    """Of the convolutions."""
+
+    float32 = "float32"
+    float16 = "float16"
 
 
 def export(
@@ -28,8 +36,11 @@ def export(
     style: Annotated[str | None, typer.Option(help="A style of the bundle. [default: its first]")] = None,
     size: Annotated[
         tuple[int, int] | None,
-        typer.Option(metavar="Y X", help="Fix rows and columns, as tools for embedded processors want. [default: any]"),
+        typer.Option(metavar="Y X", help="Fix rows and columns. [default: any; 512 512 for mobile]"),
     ] = None,
+    precision: Annotated[
+        ExportPrecision, typer.Option(help="Of the convolutions; float16 for mobile only.")
+    ] = ExportPrecision.float32,
 ) -> None:
     """Export the network of a bundle as one file: CT in HU in, CT in HU out, the HU lock inside.
 
@@ -44,7 +55,12 @@ def export(
 
     Twice the rows and columns: med-stylesr export ldct_stylesr_2d --runtime openvino --scale '2 2' --out models/
 
-    For an embedded processor: med-stylesr export ldct_stylesr_2d --runtime onnx --size 512 512 --out models/
+    mobile is for the compilers of phones' and embedded processors (NPUs): ONNX of opset 13, every shape fixed, nothing
+    but convolutions, additions, two activations and resizing. It holds the convolutions alone; what is before them
+    (clamping) and after them (HU lock, interpolation) is float32 work for the processor beside it, see
+    docs/how-to/export.md.
+
+    For an embedded processor: med-stylesr export ldct_stylesr_2d --runtime mobile --precision float16 --out models/
     """
     from med_stylesr.errors import UsageError
 
@@ -60,7 +76,8 @@ def export(
 
     loaded = load_bundle(bundle, torch.device("cpu"))
     network = loaded.network
-    options = ExportOptions(runtime.value, factors or tuple(network.scales[0]), style or network.style_names[0], size)
+    scale_of, style_of = factors or tuple(network.scales[0]), style or network.style_names[0]
+    options = ExportOptions(runtime.value, scale_of, style_of, size, precision.value)
     record = export_bundle(loaded, options, out)
     for name, digest in record["files"].items():
         typer.echo(f"{out / name}  sha256 {digest}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,17 +15,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from med_stylesr import __version__
+from med_stylesr.deploy import mobile
 from med_stylesr.errors import InputError, UsageError
 from med_stylesr.inference.bundle import LoadedBundle
 from med_stylesr.inference.onnx_model import OPSET, export_onnx
 from med_stylesr.inference.parity import Parity, phantom
-from med_stylesr.inference.runtime import FLOAT32
+from med_stylesr.inference.runtime import BFLOAT16, FLOAT32
 from med_stylesr.networks.generator import StyleSRGenerator
 
 ONNX: Final = "onnx"
 OPENVINO: Final = "openvino"
 TORCHSCRIPT: Final = "torchscript"
-RUNTIMES: Final = (ONNX, OPENVINO, TORCHSCRIPT)
+MOBILE: Final = "mobile"
+RUNTIMES: Final = (ONNX, OPENVINO, TORCHSCRIPT, MOBILE)
+FLOAT16: Final = "float16"
+MOBILE_SIZE: Final = (512, 512)
+"""Rows and columns of a model for embedded processors if none are asked for: what scanners reconstruct."""
 INPUT: Final = "image"
 OUTPUTS: Final = ("base", "correction")
 
@@ -40,13 +45,15 @@ class ExportOptions:
         runtime: one of `RUNTIMES`.
         scale: factors per spatial axis, of one of the network's heads.
         style: a style of the bundle; it becomes part of the model.
-        size: rows and columns if they are to be fixed, or None for any.
+        size: rows and columns if they are to be fixed, or None for any (`MOBILE_SIZE` for embedded processors).
+        precision: of the convolutions, "float32", or "float16" for embedded processors.
     """
 
     runtime: str
     scale: tuple[int, ...]
     style: str
     size: tuple[int, int] | None
+    precision: str = FLOAT32
 
 
 class WholeNetwork(nn.Module):
@@ -62,6 +69,7 @@ class WholeNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.scale = [int(s) for s in scale]
+        self.style = style
         self.code = nn.Buffer(network.style_code(style).detach().clone())
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,16 +98,20 @@ def export_bundle(bundle: LoadedBundle, options: ExportOptions, out: Path) -> di
     """
     network = bundle.network
     _check(network, options, bundle.name)
+    if options.runtime == MOBILE and options.size is None:
+        options = replace(options, size=MOBILE_SIZE)
     whole = WholeNetwork(network, options.scale, options.style).eval()
     image = _sample(network, options.size)
     stem = f"{bundle.name}-{'x'.join(map(str, options.scale))}-{options.style}"
+    if options.runtime == MOBILE:
+        stem += "-mobile" if options.precision == FLOAT32 else f"-mobile-{options.precision}"
     written: list[Path] = []
     try:
         out.mkdir(parents=True, exist_ok=True)
         try:
-            run = _WRITERS[options.runtime](whole, image, out / stem, options.size is None, written)
+            run = _WRITERS[options.runtime](whole, image, out / stem, options, written)
             parity = _parity(run, whole, image)
-            drift = parity.drift(FLOAT32)
+            drift = parity.drift(FLOAT32 if options.precision == FLOAT32 else BFLOAT16)
         except ModuleNotFoundError as error:
             todo = f"pip install 'med-stylesr[{ONNX if options.runtime != OPENVINO else OPENVINO}]'"
             raise UsageError(f"--runtime {options.runtime}", f"needs the package {error.name}", todo) from error
@@ -131,6 +143,11 @@ def _check(network: StyleSRGenerator, options: ExportOptions, name: str) -> None
         raise UsageError(
             f"--size {options.size[0]} {options.size[1]}", f"is below {network.multiple} x {network.multiple}"
         )
+    if options.precision not in (FLOAT32, FLOAT16):
+        raise UsageError(f"--precision {options.precision}", "is unknown", f"use {FLOAT32} or {FLOAT16}")
+    if options.precision == FLOAT16 and options.runtime != MOBILE:
+        why = "would put the HU themselves into float16, where a step is 2 HU at 3000 HU"
+        raise UsageError(f"--precision {FLOAT16}", why, f"use it with --runtime {MOBILE}, whose input stays float32")
 
 
 def _sample(network: StyleSRGenerator, size: tuple[int, int] | None) -> Tensor:
@@ -149,27 +166,29 @@ def _parity(run: Run, whole: WholeNetwork, image: Tensor) -> Parity:
     return Parity.between(result, reference)
 
 
-def _write_onnx(whole: WholeNetwork, image: Tensor, stem: Path, any_size: bool, written: list[Path]) -> Run:
+def _write_onnx(whole: WholeNetwork, image: Tensor, stem: Path, options: ExportOptions, written: list[Path]) -> Run:
     import onnxruntime
 
     path = _written(written, stem, ".onnx")
-    path.write_bytes(_onnx(whole, image, any_size))
+    path.write_bytes(_onnx(whole, image, options.size is None))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda hu: session.run(list(OUTPUTS), {INPUT: hu})
 
 
-def _write_openvino(whole: WholeNetwork, image: Tensor, stem: Path, any_size: bool, written: list[Path]) -> Run:
+def _write_openvino(whole: WholeNetwork, image: Tensor, stem: Path, options: ExportOptions, written: list[Path]) -> Run:
     import openvino
 
     core = openvino.Core()
     path = _written(written, stem, ".xml")
     _written(written, stem, ".bin")
-    openvino.save_model(core.read_model(_onnx(whole, image, any_size), b""), path, compress_to_fp16=False)
+    openvino.save_model(core.read_model(_onnx(whole, image, options.size is None), b""), path, compress_to_fp16=False)
     compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda hu: list(compiled([hu]).values())
 
 
-def _write_torchscript(whole: WholeNetwork, image: Tensor, stem: Path, any_size: bool, written: list[Path]) -> Run:
+def _write_torchscript(
+    whole: WholeNetwork, image: Tensor, stem: Path, options: ExportOptions, written: list[Path]
+) -> Run:
     path = _written(written, stem, ".ts")
     # Scripted, not traced: sizes stay free in any case.
     torch.jit.save(torch.jit.script(whole), str(path))
@@ -182,7 +201,30 @@ def _write_torchscript(whole: WholeNetwork, image: Tensor, stem: Path, any_size:
     return run
 
 
-_WRITERS: Final = {ONNX: _write_onnx, OPENVINO: _write_openvino, TORCHSCRIPT: _write_torchscript}
+def _write_mobile(whole: WholeNetwork, image: Tensor, stem: Path, options: ExportOptions, written: list[Path]) -> Run:
+    """The convolutions only; what runs them does the rest as every runtime of this program does."""
+    import onnxruntime
+
+    path, network = _written(written, stem, ".onnx"), whole.network
+    path.write_bytes(mobile.mobile_onnx(network, whole.scale, whole.style, image, options.precision))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def run(hu: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        given = torch.from_numpy(hu)
+        with torch.no_grad():
+            residuals = session.run(None, {mobile.INPUT: network.bounded(given).numpy()})
+            both = network.compose(given, [torch.from_numpy(one) for one in residuals], whole.scale)
+        return [part.numpy() for part in both]
+
+    return run
+
+
+_WRITERS: Final = {
+    ONNX: _write_onnx,
+    OPENVINO: _write_openvino,
+    TORCHSCRIPT: _write_torchscript,
+    MOBILE: _write_mobile,
+}
 
 
 def _onnx(whole: WholeNetwork, image: Tensor, any_size: bool) -> bytes:
@@ -200,17 +242,28 @@ def _written(written: list[Path], stem: Path, ending: str) -> Path:
 def _record(
     bundle: LoadedBundle, options: ExportOptions, image: Tensor, written: Sequence[Path], parity: Parity
 ) -> dict[str, Any]:
-    free: list[int | str] = list(image.shape)
+    shape: list[int | str] = list(image.shape)
     if options.size is None:
-        free[2:] = ["any"] * (image.dim() - 2)
+        shape[2:] = ["any"] * (image.dim() - 2)
+    told: dict[str, Any] = {
+        "input": {"name": INPUT, "unit": "HU", "dtype": "float32", "shape": shape},
+        "outputs": {"names": list(OUTPUTS), "unit": "HU", "result": "base + strength * correction"},
+    }
+    if options.runtime == MOBILE:
+        low, high = bundle.network.hu_min, bundle.network.hu_max
+        rows, columns = bundle.network.bounded(image).shape[-2:]
+        names = list(mobile.OUTPUTS[: 1 if options.scale == (1, 1) else 2])
+        told["input"] |= {"name": mobile.INPUT, "shape": [*image.shape[:2], rows, columns], "range": [low, high]}
+        told["outputs"] = {"names": names, "unit": "HU", "result": "before the HU lock, which is not in the model"}
+        told["operators"] = mobile.operator_counts(written[0].read_bytes())
+    opset = mobile.MOBILE_OPSET if options.runtime == MOBILE else OPSET
     return {
         "schema": "med-stylesr/export/1",
         "tool": {"name": "med-stylesr", "version": __version__},
         "bundle": {"name": bundle.name, "version": bundle.version, "weights_sha256": bundle.weights_sha256},
         **asdict(options),
-        **({} if options.runtime == TORCHSCRIPT else {"onnx_opset": OPSET}),
-        "input": {"name": INPUT, "unit": "HU", "dtype": "float32", "shape": free},
-        "outputs": {"names": list(OUTPUTS), "unit": "HU", "result": "base + strength * correction"},
+        **({} if options.runtime == TORCHSCRIPT else {"onnx_opset": opset}),
+        **told,
         "parity_with_float32_torch": asdict(parity),
         "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written},
     }

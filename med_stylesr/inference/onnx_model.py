@@ -59,6 +59,8 @@ def export_onnx(
     inputs: Sequence[str],
     outputs: Sequence[str],
     free_axes: dict[str, dict[int, str]],
+    *,
+    opset: int = OPSET,
 ) -> bytes:
     """Serialised ONNX model of a module.
 
@@ -68,6 +70,7 @@ def export_onnx(
         inputs: their names.
         outputs: names of what it gives.
         free_axes: names of the axes, by input, whose size is left open.
+        opset: version of ONNX's operators.
 
     Raises:
         ModuleNotFoundError: without the package onnx.
@@ -82,7 +85,7 @@ def export_onnx(
             example,
             path,
             dynamo=False,
-            opset_version=OPSET,
+            opset_version=opset,
             input_names=list(inputs),
             output_names=list(outputs),
             dynamic_axes=free_axes,
