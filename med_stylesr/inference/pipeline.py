@@ -9,7 +9,7 @@ from med_stylesr.inference.kernel_match import KernelMatched, Spectrum
 from med_stylesr.inference.request import REFERENCE_STYLE, EnhanceOptions
 from med_stylesr.inference.runtime import Runtime
 from med_stylesr.inference.slices import DecodedSlices, InPlane, SliceSource, ThroughPlane
-from med_stylesr.inference.strength import AS_IS, StrengthPlan, remover
+from med_stylesr.inference.strength import AS_IS, StrengthPlan, remover, sets_kernel
 
 
 def pipeline(
@@ -44,25 +44,26 @@ def pipeline(
     if style == REFERENCE_STYLE and reference is not None and strength > 0:
         # The filter is exact where kernels are all that differs; the network then sees to the texture.
         source = _kept(KernelMatched(source, reference, spacing_mm, strength))
+    plain = corrected(source)
     if sz == 1 and unit:
-        return corrected(source)
-    # Automatic strength is about noise and must not take away the detail that super-resolution adds.
-    sparing = options.request.strength is None and strength < 1
+        return plain
+    # A part of a correction is a part of the detail that it adds, too: good if asked for, else noise is set before. And
+    # kernels were learned at the scan's own scale.
+    whole = strength == 1 or options.request.strength is not None
+    apart = AS_IS in in_plane.network.style_names and (sets_kernel(style) or not whole)
+    if apart:
+        plain = _kept(plain)
+        source, style, strength = plain, AS_IS, 1.0 if options.request.strength is None else strength
     if sz == 1:
-        if sparing and AS_IS in in_plane.network.style_names:
-            return InPlane(source, in_plane, in_plane.style_code(AS_IS, style, strength), 1.0, finer)
         return InPlane(source, in_plane, in_plane.style_code(style), strength, finer)
     through = through_plane()
     known = through.network.style_names
-    sparing = sparing and AS_IS in known
-    # What a kernel looks like is a matter of the plane: the other bundle only adds slices.
-    deep = style if style in known else remover(known)
-    code = through.style_code(AS_IS, deep, strength) if sparing else through.style_code(deep)
-    thin = ThroughPlane(source, corrected(source), through, code, 1.0 if sparing else strength, sz, SLAB)
+    code = through.style_code(style if style in known else remover(known))
+    thin = ThroughPlane(source, plain, through, code, strength, sz, SLAB)
     if unit:
         return thin
     # The first stage has chosen the noise; the second refines, unless nothing is to be changed at all.
-    return InPlane(thin, in_plane, in_plane.style_code(AS_IS), 1.0 if strength > 0 or sparing else 0.0, finer)
+    return InPlane(thin, in_plane, in_plane.style_code(AS_IS), 1.0 if strength > 0 else 0.0, finer)
 
 
 def _kept(stage: SliceSource) -> SliceSource:

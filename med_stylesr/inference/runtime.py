@@ -89,21 +89,18 @@ class Runtime(ABC):
         """Offer a further style under a name: its code (1, style_dim)."""
         self._learned[name] = code.detach()
 
-    def style_code(self, style: str, towards: str | None = None, share: float = 0.0) -> Tensor:
-        """Code (1, style_dim) of a named style, or on the line from it (share 0) to another (share 1).
+    def style_code(self, style: str) -> Tensor:
+        """Code (1, style_dim) of a named style.
 
         Raises:
             UsageError: if the network has no such style.
         """
+        if style in self._learned:
+            return self._learned[style]
         try:
-            start = self._code(style)
-            return start if towards is None else torch.lerp(start, self._code(towards), share)
+            return self.network.style_code(style).detach()
         except ValueError as error:
             raise UsageError(f"--style {style}", str(error)) from None
-
-    def _code(self, name: str) -> Tensor:
-        learned = self._learned.get(name)
-        return self.network.style_code(name).detach() if learned is None else learned
 
     @torch.inference_mode()
     def run(self, image: Tensor, code: Tensor, scale: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -81,6 +81,11 @@ def remover(styles: Sequence[str]) -> str:
     return next((name for name in (NOISE_FREE, SMOOTH) if name in styles), styles[0])
 
 
+def sets_kernel(style: str) -> bool:
+    """Whether a style asks for a kernel of its own, be it one that a scan is the reference for."""
+    return style not in (*OWN_KERNEL, AS_IS, NOISE_FREE)
+
+
 def plan_strength(
     source: SliceSource,
     runtime: Runtime,
@@ -135,7 +140,7 @@ def plan_strength(
     warnings: tuple[str, ...] = ()
     if target < 0.95 * left(s):
         warnings = (f"noise of {target:.1f} HU cannot be reached; the least this bundle leaves is {left(s):.1f} HU",)
-    finish = None if style in (*OWN_KERNEL, cleaner) else style
+    finish = style if sets_kernel(style) else None
     return StrengthPlan(
         s, cleaner, finish, before, left(s), dose, basis, warnings, strength_curve=_curve(left), dose_estimate=told
     )
@@ -173,4 +178,4 @@ def _solve(noise: Callable[[float], float], target: float) -> float:
     return round(float(np.interp(-target, -levels, s)), 4)
 
 
-__all__ = ["AS_IS", "SAMPLE_SLICES", "StrengthPlan", "StrengthRequest", "plan_strength", "remover"]
+__all__ = ["AS_IS", "SAMPLE_SLICES", "StrengthPlan", "StrengthRequest", "plan_strength", "remover", "sets_kernel"]
