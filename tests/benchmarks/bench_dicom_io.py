@@ -1,9 +1,10 @@
 """What reading and writing of a series costs: beside the loops people write with SimpleITK, and beside inference.
 
-    PYTHONPATH=tests python -m benchmarks.bench_dicom_io docs/validation/robustness.md [SERIES_FOLDER ...]
+    PYTHONPATH=tests python -m benchmarks.bench_dicom_io [SERIES_FOLDER ...]
 
 Each side finds the series, reads it as HU, and writes one derived slice a file with the kept header. CPU time of this
-process on one thread, medians of rounds in which everything has its turn; the ratios of one run count.
+process on one thread, medians of rounds in which everything has its turn; the ratios of one run count. Prints the table
+of docs/validation/robustness.md.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ import numpy as np
 import pydicom
 import SimpleITK
 import torch
-from benchmarks.cost import cpu_seconds
-from benchmarks.speed import SAMPLE, replaced, table, volume
+from benchmarks.cost import cost
 from phantoms import BODY, stack, write_series
 
 from med_stylesr.inference.enhancer import Enhancer
@@ -33,6 +33,7 @@ from med_stylesr.io.dicom_write import DerivedSeriesWriter
 from med_stylesr.io.publish import staged_folder
 from med_stylesr.io.source import find_inputs
 
+SAMPLE: Final = Path(__file__).resolve().parents[1] / "data" / "lidc_idri_0001" / "quarter_dose"
 ROUNDS: Final = 7
 SLAB: Final = 8
 RADIUS: Final = 2
@@ -48,9 +49,8 @@ Work = Callable[[Path, Path], None]
 
 
 def main() -> None:
-    """Measure and write the page."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("page", type=Path)
     parser.add_argument("series", type=Path, nargs="*", help="folders of one uncompressed series each")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     arguments = parser.parse_args()
@@ -59,15 +59,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         phantom, sample = Path(folder, "phantom"), Path(folder, "sample")
         write_series(phantom, stack(60, shape=(512, 512), spacing_mm=(0.7, 0.7), step_mm=1.0), BODY)
-        uncompressed(SAMPLE / "quarter_dose", sample)
+        uncompressed(SAMPLE, sample)
         named = {"60 slices of a phantom": phantom, "the sample scan, 16 slices": sample}
         named |= {f"{place.name}, {len(list(place.iterdir()))} slices": place for place in arguments.series}
         slab = network(sample)
-        inference = statistics.median(cpu_seconds(slab) / SLAB for _ in range(arguments.rounds))
-        rows = [["series", "of SimpleITK, all attributes", "of SimpleITK, 11 attributes", "of inference at ×1"]]
-        rows += [row(name, place, inference, arguments.rounds) for name, place in named.items()]
-    text = arguments.page.read_text(encoding="utf-8")
-    arguments.page.write_text(replaced(text, "dicom-io", table(rows)), encoding="utf-8")
+        inference = statistics.median(cost(slab)["seconds"] / SLAB for _ in range(arguments.rounds))
+        print_row(["series", "of SimpleITK, all attributes", "of SimpleITK, 11 attributes", "of inference at ×1"])
+        print_row(["---"] * 4)
+        for name, place in named.items():
+            print_row(row(name, place, inference, arguments.rounds))
+
+
+def print_row(cells: list[str]) -> None:
+    """A row of a Markdown table."""
+    print("| " + " | ".join(cells) + " |", flush=True)
 
 
 def uncompressed(source: Path, dest: Path) -> None:
@@ -93,7 +98,7 @@ def row(name: str, source: Path, inference: float, rounds: int) -> list[str]:
 def seconds(work: Work, source: Path) -> float:
     """CPU seconds of one reading and writing."""
     with tempfile.TemporaryDirectory() as dest:
-        return cpu_seconds(lambda: work(source, Path(dest)))
+        return cost(lambda: work(source, Path(dest)))["seconds"]
 
 
 def ours(source: Path, dest: Path) -> None:
@@ -148,9 +153,10 @@ def write_with_simpleitk(
 
 def network(source: Path) -> Callable[[], None]:
     """What computes a slab at ×1 with the shipped weights in the runtime that this machine would take."""
-    hu = volume(source)
+    with find_inputs(source) as inputs:
+        hu = read_slices(inputs.series[0], 0, SLAB).astype(np.float32)
     enhancement = Enhancer(device="cpu").open(
-        ArraySlices(np.resize(hu, (SLAB, *hu.shape[1:]))), (2.5, 0.7, 0.7), EnhanceOptions(request=StrengthRequest(1.0))
+        ArraySlices(hu), (2.5, 0.7, 0.7), EnhanceOptions(request=StrengthRequest(1.0))
     )
 
     def run() -> None:
