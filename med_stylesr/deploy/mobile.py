@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -36,6 +37,9 @@ https://onnxruntime.ai/docs/reference/operators/mobile_package_op_type_support_1
 https://developer.furiosa.ai/docs/v0.9.0/ko/npu/supported_operators.html
 """
 MOST_AXES: Final = 4
+_HEAD: Final = "head"
+_VIEWS: Final = ("full.", "windows.")
+"""Names in `PlainConvolutions`: its first layer on features, and what is before it."""
 _DEFAULT_DOMAIN: Final = ("", "ai.onnx")
 INPUT: Final = "bounded"
 OUTPUTS: Final = ("residual", "residual_at_scale_1")
@@ -48,19 +52,17 @@ class PlainConvolutions(nn.Module):
         network: 2D, with blocks of the kinds "residual" or "light", modulation "film" and no attention.
         scale: factors along rows and columns, equal.
         style: name of a style.
-        dtype: of the convolutions between the first and the output; torch.float32 or torch.float16.
 
     Raises:
         UsageError: for any other network or scale.
     """
 
-    def __init__(self, network: StyleSRGenerator, scale: Sequence[int], style: str, dtype: torch.dtype) -> None:
+    def __init__(self, network: StyleSRGenerator, scale: Sequence[int], style: str) -> None:
         super().__init__()
         _require_plain(network, scale)
         code = network.style_code(style).detach()
         views = _views(network)
         self.full, self.windows = views[0], views[1] if len(views) > 1 else None
-        self.dtype = dtype
         self.head = _with(network.head)
         self.down_stages = nn.ModuleList(_PlainStage(stage, code) for stage in network.down_stages)
         self.downs = nn.ModuleList(_with(down) for down in network.downs)
@@ -73,16 +75,13 @@ class PlainConvolutions(nn.Module):
         hu = torch.tensor(network.residual_hu)
         self.tails = nn.ModuleList(_with(network.tails[network.scales.index(one)], hu, 0 * hu) for one in wanted)
         self.factors = [2 * one[0] for one in wanted]
-        for part in (self.head, self.down_stages, self.downs, self.bottom, self.ups, self.up_stages, self.tails):
-            part.to(dtype)
 
     def forward(self, bounded: Tensor) -> tuple[Tensor, ...]:
-        """HU clamped to the network's range (1, C, H, W) to corrections in HU before the lock, float32."""
+        """HU clamped to the network's range (1, C, H, W) to corrections in HU before the lock."""
         views = self.full(bounded)
         if self.windows is not None:
             views = torch.cat([views, torch.tanh(self.windows(bounded))], dim=1)
-        # A cast to what it is already would be a node too.
-        x = self.head(views if self.dtype == views.dtype else views.to(self.dtype))
+        x = self.head(views)
         skips: list[Tensor] = []
         for stage, down in zip(self.down_stages, self.downs, strict=True):
             skips.append(stage(x))
@@ -142,15 +141,39 @@ def mobile_onnx(network: StyleSRGenerator, scale: Sequence[int], style: str, ima
         UsageError: for a network, scale or size that gives no plain graph.
         ModuleNotFoundError: without the package onnx.
     """
-    dtype = torch.float16 if precision == "float16" else torch.float32
-    plain = PlainConvolutions(network, scale, style, dtype).eval()
+    plain = PlainConvolutions(network, scale, style).eval()
     bounded = network.bounded(image)
     names = OUTPUTS[: len(plain.tails)]
     model = export_onnx(plain, (bounded,), [INPUT], names, {}, opset=MOBILE_OPSET)
+    model = _halved(model) if precision == "float16" else model
     problems = graph_problems(model)
     if problems:
         raise UsageError("the exported graph", f"is not what embedded processors take: {'; '.join(problems)}")
     return model
+
+
+def _halved(model: bytes) -> bytes:
+    """The same with float16 from the first layer of the trunk to the outputs; the views of HU stay float32."""
+    import onnx
+
+    loaded = onnx.load_from_string(model)
+    graph, half = loaded.graph, onnx.TensorProto.FLOAT16
+    head = next(node for node in graph.node if f"{_HEAD}.weight" in node.input)
+    cast = onnx.helper.make_node("Cast", [head.input[0]], [f"{_HEAD}.input"], to=half)
+    graph.node.insert(list(graph.node).index(head), cast)
+    head.input[0] = cast.output[0]
+    weights = {name for node in graph.node if node.op_type == "Conv" for name in node.input[1:]}
+    for stored in graph.initializer:
+        if stored.name in weights and not stored.name.startswith(_VIEWS):
+            values = onnx.numpy_helper.to_array(stored).astype(np.float16)
+            stored.CopyFrom(onnx.numpy_helper.from_array(values, stored.name))
+    for output in graph.output:
+        last = next(node for node in graph.node if output.name in node.output)
+        last.output[0] = f"{output.name}.half"
+        graph.node.append(onnx.helper.make_node("Cast", [last.output[0]], [output.name], to=onnx.TensorProto.FLOAT))
+    del graph.value_info[:]
+    content: bytes = loaded.SerializeToString()
+    return content
 
 
 def graph_problems(model: bytes) -> list[str]:
