@@ -40,7 +40,7 @@ from med_stylesr.engines.pair_augment import (
     zoomed,
 )
 from med_stylesr.engines.pair_cache import STORED_PER_HU, CachedScan, open_cache
-from med_stylesr.engines.pair_plan import NOISE_FREE, BatchPlan, KernelStyle, References, kept_noise
+from med_stylesr.engines.pair_plan import NOISE_FREE, BatchPlan, KernelStyle, References, kept_noise, sample_weight
 from med_stylesr.hu import HU_MAX, HU_MIN
 
 _AIR_HU: Final = -950.0
@@ -97,7 +97,8 @@ class PairBatches(Dataset[dict[str, Any]]):
         """Batch `index`: `image` (B, C, h, w) or (B, 1, D, h, w), `label`, `real`, `style` and `scale`.
 
         `style` is (B,) int64 or references (B, 1, h', w'). `noisy` is the label with the noise of the input, `kept`
-        (B,) the share of it that predictions are to be given back before they are compared with the label.
+        (B,) the share of it that predictions are to be given back before they are compared with the label, `weight`
+        (B,) what a sample counts.
         `real` is what adversaries hold for real: the label has more noise than normal dose wherever a mean-square
         estimate of it is to have as much.
         """
@@ -109,7 +110,7 @@ class PairBatches(Dataset[dict[str, Any]]):
         referenced = scale == [1, 1] and rng.random() < self._references.probability
         make = self._referenced if referenced else self._named
         samples = zip(*(make(rng, scale) for _ in range(plan.batch_size)), strict=True)
-        names = ("image", "label", "real", "noisy", "kept", "style")
+        names = ("image", "label", "real", "noisy", "kept", "weight", "style")
         stacked = (torch.from_numpy(np.stack(values)) for values in samples)
         return {**dict(zip(names, stacked, strict=True)), "scale": scale}
 
@@ -141,7 +142,7 @@ class PairBatches(Dataset[dict[str, Any]]):
     def _sample(
         self, rng: np.random.Generator, scan: CachedScan, scale: list[int], style: str, wanted: _Wanted | None
     ) -> tuple[NDArray[np.float32], ...]:
-        """Image, label, real and noisy, turned and mirrored at random, and the share of noise to give back."""
+        """Image, label, real and noisy, turned and mirrored at random; share of noise to give back; weight."""
         low, high = self._plan.dose_range
         dose = float(low * (high / low) ** (rng.uniform() ** self._plan.dose_skew))
         clean, noise = self._varied(rng, scan, scale, dose, wanted)
@@ -157,7 +158,8 @@ class PairBatches(Dataset[dict[str, Any]]):
         else:
             image = image[None]
         kept = np.array(dose if style == NOISE_FREE else 0.0, dtype=np.float32)
-        return *(np.ascontiguousarray(x) for x in (image, target[None], real[None], noisy[None])), kept
+        weight = np.array(sample_weight(float(noise[1].std()), self._plan.noise_power), dtype=np.float32)
+        return *(np.ascontiguousarray(x) for x in (image, target[None], real[None], noisy[None])), kept, weight
 
     def _varied(
         self, rng: np.random.Generator, scan: CachedScan, scale: list[int], dose: float, wanted: _Wanted | None

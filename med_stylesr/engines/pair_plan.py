@@ -11,6 +11,15 @@ NOISE_FREE: Final = "noise-free"
 """Style without any noise: the end of the strength scale that no dose is needed for."""
 
 
+_USUAL_NOISE_HU: Final = 20.0
+_LEAST_NOISE_HU: Final = 2.0
+
+
+def sample_weight(noise_hu: float, power: float) -> float:
+    """What a sample counts whose inserted noise has this standard deviation; see `BatchPlan.noise_power`."""
+    return float((_USUAL_NOISE_HU / (_LEAST_NOISE_HU + noise_hu)) ** power)
+
+
 def kept_noise(style: str, dose_fraction: float) -> float:
     """Share of the inserted noise that stands in a style's target.
 
@@ -82,6 +91,8 @@ class BatchPlan:
         dose_skew: doses are low · (high / low)^(u^skew), u even in 0 … 1: evenly in log for 1, more low ones above. A
             network that cannot know the dose leaves the noise of quiet scans alone if such noise was often that of a
             full dose in training.
+        noise_power: samples count (20 HU / (2 HU + standard deviation of their noise))^power. At 0 a scan with little
+            noise hardly counts, since its errors are small; at 1 all count alike.
         variety: arguments of `Variety`.
         kernel_styles: arguments of `KernelStyle` for each of the styles that ask for a kernel; only at scale 1.
         references: arguments of `References`.
@@ -95,6 +106,7 @@ class BatchPlan:
     trained_styles: Sequence[str]
     dose_range: tuple[float, float]
     dose_skew: float = 1.0
+    noise_power: float = 0.0
     variety: Mapping[str, Any] = field(default_factory=dict)
     kernel_styles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     references: Mapping[str, Any] = field(default_factory=dict)

@@ -91,7 +91,8 @@ class PairedGanTrainer(SupervisedTrainer):
 
     Where the batch has `noisy` (B, 1, …) and `kept` (B,), a prediction p is compared as (1 − kept) p + kept · noisy,
     and adversaries are shown (1 − √kept) p + √kept · noisy: with kept = d, the dose fraction, these are the mean-square
-    estimate of the normal-dose image and the one with normal-dose noise, both made of a p without noise.
+    estimate of the normal-dose image and the one with normal-dose noise, both made of a p without noise. Where it has
+    `weight` (B,), the fidelity of each sample counts that much.
 
     The iteration's losses and gradient norms are checked before the optimiser moves: a value that is not finite stops
     the run and the weights stay as they were.
@@ -148,6 +149,8 @@ class PairedGanTrainer(SupervisedTrainer):
         sides = self._active([Side(adversary, shown, real, style) for adversary in self.adversaries])
         terms = self._discriminate(sides)
         total, parts = fidelity(self.loss_function, compared, label, style)
+        if "weight" in batchdata:
+            total = total * batchdata["weight"].to(total)
         terms.update({name: value.detach().mean() for name, value in parts.items()})
         return self._finish(total, sides, terms)
 

@@ -83,6 +83,15 @@ def test_what_is_given_back_is_the_label_with_the_noise_of_the_input(
     )
 
 
+def test_quiet_samples_count_more_if_asked_for(cache: Path) -> None:
+    def weights(power: float, dose: float) -> torch.Tensor:
+        plan = {**PLAN, "dose_range": (dose, dose), "noise_power": power, "scales": [[1, 1]], "slices": 1}
+        return PairBatches(cache, 1, 1, **plan)[0]["weight"]
+
+    assert (weights(0.0, 0.5) == 1).all()
+    assert weights(1.0, 0.5).mean() > 1.5 * weights(1.0, 0.1).mean()
+
+
 def test_an_unknown_style_has_no_target() -> None:
     with pytest.raises(ValueError, match="vivid"):
         kept_noise("vivid", 0.5)
