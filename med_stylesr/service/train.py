@@ -215,26 +215,32 @@ def _ids(config: Any, prefix: str = "") -> dict[str, Any]:
 def _check_argument(key: str, known: Mapping[str, Any], where: str) -> None:
     """Accept a key that no config has yet if the part it belongs to takes an argument of that name."""
     part, _, argument = key.rpartition("#")
-    taken = _arguments(str(known.get(f"{part}#_target_", "")))
-    if argument in taken:
+    taken, handed_on = _arguments(str(known.get(f"{part}#_target_", "")))
+    # What is handed on beyond the part is refused there, if it is wrong, before anything is trained.
+    if argument in taken or handed_on:
         return
     close = difflib.get_close_matches(key, sorted({*known, *(f"{part}#{name}" for name in taken)}), 1)
     hint = f"did you mean {close[0]}" if close else "see docs/reference/config.md"
     raise UsageError(f"{where}: key {key}", "is in no config of this run", hint)
 
 
-def _arguments(target: str) -> set[str]:
-    """Names that a part takes: its own, and its base classes' as long as it hands further keywords up to them."""
+def _arguments(target: str) -> tuple[set[str], bool]:
+    """Names that a part takes, and whether it hands any other keyword on to somebody who is not among its bases.
+
+    A part has its own arguments, and its base classes' as long as it hands further keywords up to them.
+    """
     part = pydoc.locate(target)
     names: set[str] = set()
+    handed_on = False
     for made in [vars(cls).get("__init__") for cls in part.__mro__] if isinstance(part, type) else [part]:
         if not inspect.isfunction(made):
             continue
         parameters = inspect.signature(made).parameters.values()
         names |= {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        handed_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+        if not handed_on:
             break
-    return names - {"self"}
+    return names - {"self"}, handed_on
 
 
 def _printing(config: Any) -> list[str]:

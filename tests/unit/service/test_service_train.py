@@ -31,6 +31,17 @@ def test_the_overlays_of_the_shipped_encoder_pass_the_check_in_their_order() -> 
     check_keys([str(CONFIG), str(configs / "encoder.json"), str(configs / "weights" / "ct_encoder.json")], {})
 
 
+def test_the_stages_of_the_shipped_weights_pass_the_check_each_upon_the_first() -> None:
+    root = CONFIG.parents[3]
+    for stage in sorted((root / "configs" / "weights").glob("?d_stage*.json")):
+        dims = stage.name[:2]
+        base = [
+            root / "bundles" / f"ldct_stylesr_{dims}" / "configs" / "train.json",
+            stage.with_name(f"{dims}_stage1.json"),
+        ]
+        check_keys([str(path) for path in dict.fromkeys([*base, stage])], {})
+
+
 def test_an_argument_that_a_part_takes_may_be_given_and_no_other() -> None:
     # The evaluator names it, the trainer hands it on to its base class.
     check_keys([str(CONFIG)], {"validate#evaluator#decollate": False, "train#trainer#decollate": False})
