@@ -32,6 +32,9 @@ NOISE_FREE: Final = "noise-free"
 """Style that leaves no noise, whatever the dose."""
 AS_IS: Final = "as-is"
 """Style that super-resolves and keeps the noise."""
+LEAST_ESTIMATED_DOSE: Final = 0.05
+"""Estimates below are taken for this, about the lowest dose that networks were trained on: a scan that is noisier still
+is rather of another kind than the scans that the estimate was learned from."""
 OWN_KERNEL: Final = (DEFAULT_STYLE, SMOOTH)
 """Styles that differ in the noise they leave and in nothing else: what is left of it can be mixed."""
 
@@ -163,7 +166,7 @@ def _target(
         return request.target_noise_hu, dose, "given noise"
     basis = "given dose"
     if dose is None and told is not None and told.dose_fraction is not None:
-        dose, basis = told.dose_fraction, "estimated from the noise"
+        dose, basis = max(told.dose_fraction, LEAST_ESTIMATED_DOSE), "estimated from the noise"
     if dose is None:
         return None, None, ""
     return before * (dose if style == SMOOTH else math.sqrt(dose)), dose, basis

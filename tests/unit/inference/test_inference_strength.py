@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from med_stylesr.inference.normal_dose import DoseEstimate
 from med_stylesr.inference.runtime import TorchRuntime
 from med_stylesr.inference.slices import ArraySlices
-from med_stylesr.inference.strength import StrengthPlan, StrengthRequest, plan_strength
+from med_stylesr.inference.strength import LEAST_ESTIMATED_DOSE, StrengthPlan, StrengthRequest, plan_strength
 from med_stylesr.networks.generator import StyleSRGenerator
 
 SPACING = (2.0, 0.8, 0.8)
@@ -78,6 +79,24 @@ def test_a_target_noise_is_met_and_an_unreachable_one_is_told() -> None:
     made = plan(free=0.3, target_noise_hu=2.0)
     assert "cannot be reached" in made.warnings[0]
     assert made.strength == 1
+
+
+@pytest.mark.parametrize(("told", "used"), [(0.25, 0.25), (1.0, 1.0), (0.01, LEAST_ESTIMATED_DOSE)])
+def test_an_estimated_dose_is_aimed_at_but_never_below_what_was_trained(told: float, used: float) -> None:
+    seen: list[float] = []
+
+    def estimate(noise_hu: float, slices: np.ndarray) -> DoseEstimate:
+        seen.append(noise_hu)
+        return DoseEstimate(told, None, noise_hu, None, "standard", 250.0, "")
+
+    source = ArraySlices(scan())
+    made = plan_strength(source, Remover(), "normal-dose", StrengthRequest(), SPACING, estimate)
+    assert seen == [pytest.approx(20, rel=0.05)]
+    assert (made.basis, made.dose_fraction) == ("estimated from the noise", used)
+    assert left(made) == pytest.approx(math.sqrt(used), rel=0.02)
+    assert made.facts()["dose_estimate"]["dose_fraction"] == told
+    given = plan_strength(source, Remover(), "normal-dose", StrengthRequest(dose_fraction=0.5), SPACING, estimate)
+    assert (given.basis, given.dose_fraction) == ("given dose", 0.5)
 
 
 def test_noise_above_that_of_the_scan_needs_no_correction() -> None:
