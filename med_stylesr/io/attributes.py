@@ -23,7 +23,7 @@ _UNAMBIGUOUS: Final = frozenset(VR) - AMBIGUOUS_VR - {VR.UN, VR.SQ}
 
 
 def words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
-    """Values of a string attribute (UI, CS, DS, IS, SH, DA, TM …), stripped; empty when absent or unreadable.
+    """Values of a string attribute (UI, CS, DS, IS, SH, DA, TM …), stripped; empty when absent, unreadable, a sequence.
 
     Reads the bytes as they stand, because pydicom's conversion raises or warns on malformed DS and IS values.
     """
@@ -31,11 +31,13 @@ def words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     if tag is None or tag not in dataset:
         return ()
     element = dataset.get_item(tag)
+    if element is None or element.VR == "SQ":
+        return ()
     if isinstance(element, RawDataElement):
         text = (element.value or b"").decode("latin-1")
         values = text.split("\\")
     else:
-        value: Any = None if element is None else element.value
+        value: Any = element.value
         values = (
             []
             if value is None

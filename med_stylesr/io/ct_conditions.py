@@ -6,6 +6,8 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
+from med_stylesr.io.attributes import word
+
 _EMPTY_IF_UNKNOWN: Final = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "ReferringPhysicianName"),
     *("StudyID", "AccessionNumber", "PatientPosition", "PositionReferenceIndicator", "Manufacturer", "KVP"),
@@ -41,7 +43,7 @@ def complete(dataset: Dataset) -> None:
 
 def _laterality(dataset: Dataset) -> None:
     """Laterality (0020,0060) is Type 2C: asked for of paired or unknown body parts, forbidden for others."""
-    if dataset.get("BodyPartExamined") in _UNPAIRED or "ImageLaterality" in dataset:
+    if word(dataset, "BodyPartExamined") in _UNPAIRED or "ImageLaterality" in dataset:
         dataset.pop("Laterality", None)
     elif "Laterality" not in dataset:
         dataset.Laterality = ""

@@ -172,9 +172,7 @@ def _name_unknown(item: Dataset, asked: Sequence[str]) -> None:
 
 def has_value(item: Dataset, keyword: str) -> bool:
     """Whether the item holds the attribute with a value."""
-    if keyword not in item:
-        return False
-    return bool(words(item, keyword)) or item.get(keyword) not in (None, "")
+    return keyword in item and (bool(words(item, keyword)) or bool(item.get(keyword)))
 
 
 def _known(header: Dataset, keywords: Sequence[str]) -> Dataset:

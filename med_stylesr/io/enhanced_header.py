@@ -193,7 +193,8 @@ class EnhancedHeader:
     def _take_evidence(self, frame: Dataset) -> None:
         for study in frame.get("SourceImageEvidenceSequence") or []:
             for series in study.ReferencedSeriesSequence:
-                known = self._evidence.setdefault((study.StudyInstanceUID, series.SeriesInstanceUID), {})
+                both = word(study, "StudyInstanceUID"), word(series, "SeriesInstanceUID")
+                known = self._evidence.setdefault(both, {})
                 for one in series.ReferencedSOPSequence:
                     known[one.ReferencedSOPInstanceUID] = one.ReferencedSOPClassUID
 
