@@ -70,9 +70,13 @@ def lesions(
     plan = LesionPlan(scan, sizes, contrasts, style or [DEFAULT_STYLE], wanted, dose, pairs, blur)
     plan.check()
 
+    from med_stylesr.errors import UsageError
+    from med_stylesr.inference.bundle import find_bundle
     from med_stylesr.inference.enhancer import Enhancer
 
     enhancer = Enhancer(bundle, device, runtime.value, precision.value)
+    if enhancer.bundle(2).path != find_bundle(bundle):
+        raise UsageError(f"--bundle {bundle}", "adds slices; lesions are looked at in plane", "name a 2D bundle")
     if as_json:
         document = run_lesions(plan, enhancer, out, page=page, overwrite=overwrite, events=lambda event: None)
         typer.echo(json.dumps(document, ensure_ascii=False))
@@ -98,8 +102,8 @@ def _table(document: dict[str, Any]) -> None:
 
     found, wanted = document["pairs"], document["pairs_wanted"]
     few = f" (the scan has no room for {wanted})" if found < wanted else ""
-    table = Table(title=f"AUC, contrast left [95 % interval of the AUC]; {found} regions{few}")
-    table.add_column("way of processing")
+    table = Table(title=f"AUC, contrast left, 95 % interval of the AUC; {found} regions{few}")
+    table.add_column("made by")
     for lesion in document["lesions"]:
         table.add_column(f"{lesion['diameter_mm']:g} mm, {lesion['contrast_hu']:+g} HU", justify="right")
     for way in document["ways"]:
@@ -112,4 +116,4 @@ def _table(document: dict[str, Any]) -> None:
 
 def _cell(one: dict[str, Any]) -> str:
     star = "*" if one["harder_to_see"] else ""
-    return f"{one['auc']:.3f}{star} {one['contrast_kept']:.0%}\n[{one['auc_low']:.3f}, {one['auc_high']:.3f}]"
+    return f"{one['auc']:.3f}{star} {one['contrast_kept']:.0%}\n{one['auc_low']:.3f}–{one['auc_high']:.3f}"

@@ -120,6 +120,12 @@ def test_numbers_that_mean_nothing_are_refused_before_anything_is_loaded(scan, w
         plan(scan, **wrong).check()
 
 
+def test_a_bundle_that_adds_slices_is_refused(scan, tmp_path):
+    result = CliRunner().invoke(app, ["lesions", str(scan), "--out", str(tmp_path), "--bundle", "ldct_stylesr_3d"])
+    assert isinstance(result.exception, UsageError)
+    assert "name a 2D bundle" in str(result.exception)
+
+
 def test_a_list_that_is_none_is_one_line(scan, tmp_path):
     result = CliRunner().invoke(app, ["lesions", str(scan), "--out", str(tmp_path), "--size", "4;6"])
     assert isinstance(result.exception, UsageError)
