@@ -10,6 +10,7 @@ from med_stylesr.inference.request import REFERENCE_STYLE, EnhanceOptions
 from med_stylesr.inference.runtime import Runtime
 from med_stylesr.inference.slices import DecodedSlices, InPlane, SliceSource, ThroughPlane
 from med_stylesr.inference.strength import AS_IS, StrengthPlan, remover, sets_kernel
+from med_stylesr.inference.tiling import slab_slices
 
 
 def pipeline(
@@ -59,7 +60,8 @@ def pipeline(
     through = through_plane()
     known = through.network.style_names
     code = through.style_code(style if style in known else remover(known))
-    thin = ThroughPlane(source, plain, through, code, strength, sz, SLAB)
+    slab = slab_slices(*source.shape[1:], ThroughPlane.halo(through))
+    thin = ThroughPlane(source, plain, through, code, strength, sz, slab)
     if unit:
         return thin
     # The first stage has chosen the noise; the second refines, unless nothing is to be changed at all.

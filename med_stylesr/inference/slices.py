@@ -72,8 +72,8 @@ class DecodedSlices:
             decoded = np.asarray(self._decode(missing[0], missing[-1] + 1), dtype=np.float32)
             self._recent.update(zip(range(missing[0], missing[-1] + 1), decoded, strict=True))
         slices = np.stack([self._recent[k] for k in range(start, stop)])
-        kept = range(start - self._keep, stop)
-        self._recent = {k: v for k, v in self._recent.items() if k in kept}
+        # Slices further on stay: another stage has read ahead of this one.
+        self._recent = {k: v for k, v in self._recent.items() if k >= start - self._keep}
         return slices
 
 
@@ -152,6 +152,11 @@ class ThroughPlane:
         self._strength, self._factor, self._slab = strength, factor, slab
         self._between = CubicUpsample((factor, 1, 1))
         self._done: dict[int, Hu] = {}
+
+    @staticmethod
+    def halo(runtime: Runtime) -> int:
+        """Slices run beyond a slab on either side: those that its outermost kept average depends on."""
+        return CUBIC_REACH + runtime.network.depth_reach
 
     def read(self, start: int, stop: int) -> Hu:
         """Enhanced HU of slices start … stop-1."""

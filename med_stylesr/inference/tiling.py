@@ -1,4 +1,4 @@
-"""Cutting a slice into bands of rows, with a halo so wide that no seam can be seen or measured."""
+"""Cutting slices into bands of rows and scans into slabs, with halos so wide that no seam can be seen or measured."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ HALO: Final = 192
 """Rows read beyond a band on either side: more than the network's receptive field, and most of the HU lock's reach."""
 ALIGNMENT: Final = 32
 """Bands start at multiples of the HU lock's cell (in pixels of the slice), so that its grid is that of the whole."""
+VOXELS_PER_SLAB: Final = 14_000_000
+"""Voxels of a slab with its halo, about 53 slices of 512 x 512, which takes about a gigabyte to run."""
+LEAST_SLAB: Final = 8
+"""Slices kept of a slab, however large they are."""
 
 
 @dataclass(frozen=True)
@@ -34,3 +38,14 @@ def bands(rows: int, columns: int, pixels: int) -> list[Band]:
         Band(start, min(start + height, rows), max(start - HALO, 0), min(start + height + HALO, rows))
         for start in range(0, rows, height)
     ]
+
+
+def slab_slices(rows: int, columns: int, halo: int) -> int:
+    """Slices to keep of each slab: as many as memory allows, since the halo on either side is work for nothing.
+
+    Args:
+        rows: of a slice.
+        columns: of a slice.
+        halo: slices run beyond a slab on either side.
+    """
+    return max(LEAST_SLAB, VOXELS_PER_SLAB // (rows * columns) - 2 * halo)

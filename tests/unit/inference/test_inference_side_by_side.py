@@ -67,7 +67,7 @@ def test_openvino_gives_the_same_bits_however_many_slices_it_runs_at_once(tmp_pa
         torch.set_num_threads(threads)
         runtime = OpenVINORuntime(network, FLOAT32, CachedModels(b"lanes", root=tmp_path))
         assert runtime.lanes.count == threads
-        code = runtime.style_code("smooth", "smooth", 0.0)
+        code = runtime.style_code("smooth")
         # One scale after the other and back: requests of both are kept apart.
         stages = [InPlane(ArraySlices(hu), runtime, code, 1.0, scale) for scale in ((1, 1), (2, 2), (1, 1))]
         results.append([stage.read(0, 9) for stage in stages])
