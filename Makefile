@@ -7,7 +7,7 @@ OUT    ?= demo_out
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test docs lint types contracts unit test-pacs test-slicer benchmark benchmark-data benchmark-peers \
-	benchmark-quick benchmark-speed clean
+	benchmark-quick benchmark-speed benchmark-io clean
 
 help:
 	@echo "make demo   install, enhance the sample scan, print where to look"
@@ -76,9 +76,15 @@ benchmark-peers: benchmark-data
 benchmark-quick: $(VENV)/.test
 	$(BENCH).quick
 
-# Runtimes, peers and start, in ratios within one run; some minutes.
+# Runtimes, peers, whole scans and start in one run, five minutes on an otherwise idle machine.
+# LENGTHS="50 100 200 400 800" shows that cost stays linear; ten minutes more.
+LENGTHS ?= 50 150 300
 benchmark-speed: $(VENV)/.test
-	$(BENCH).speed docs/validation/speed.md
+	$(BENCH).speed docs/validation/speed.md --slices $(LENGTHS)
+
+# DICOM input and output beside SimpleITK and beside inference; SERIES="FOLDER ..." adds uncompressed series of yours.
+benchmark-io: $(VENV)/.test
+	$(BENCH).bench_dicom_io $(SERIES)
 
 PACS_PROGRAMS := /usr/sbin/Orthanc /usr/share/orthanc/plugins/libOrthancDicomWeb.so \
 	/usr/share/orthanc/plugins/libOrthancGdcm.so /usr/bin/storescu /usr/bin/openssl

@@ -1,9 +1,10 @@
-"""How fast the shipped 2D bundle runs, in one run: runtimes, peers' networks, peak, linearity, start. Writes a page.
+"""How fast the shipped bundles run, in one run: runtimes, peers' networks, peak, whole scans, start. Writes a page.
 
-    PYTHONPATH=tests python -m benchmarks.speed docs/validation/speed.md [--rounds 5] [--slices 8 16 32 64]
+    PYTHONPATH=tests python -m benchmarks.speed docs/validation/speed.md [--rounds 5] [--slices 50 150 300]
 
-CPU time of this process on one thread, medians, everything in turn: other work on the machine disturbs the ratios least
-that way. Seconds do not hold from machine to machine, ratios do.
+Networks: CPU time of this process on one thread, medians, everything in turn, so that other work on the machine
+disturbs the ratios least. Seconds do not hold from machine to machine, ratios do. Whole scans: the program on all
+cores; those seconds mean something on an idle machine only.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
-from benchmarks.cost import cpu_seconds, giga_macs
+from benchmarks import end_to_end, speed_targets
+from benchmarks.cost import giga_macs
 from benchmarks.peers.red_cnn import RedCNN
 from benchmarks.peers.wgan_vgg import WganVggGenerator
 from numpy.typing import NDArray
@@ -30,11 +33,8 @@ from torch import nn
 
 from med_stylesr.inference.bundle import BUNDLE_2D, LoadedBundle, load_bundle
 from med_stylesr.inference.choice import choose_runtime
-from med_stylesr.inference.enhancer import Enhancer
 from med_stylesr.inference.parity import Parity
-from med_stylesr.inference.request import EnhanceOptions
 from med_stylesr.inference.runtime import Runtime
-from med_stylesr.inference.slices import ArraySlices
 from med_stylesr.io.dicom_read import read_volume
 from med_stylesr.io.source import find_inputs
 from med_stylesr.metrics.fidelity import CONVENTIONS, slice_fidelity
@@ -48,6 +48,9 @@ KINDS: Final = (
     ("openvino", "bfloat16"),
 )
 STYLE: Final = "normal-dose"
+PRECISIONS: Final = ("float32", "bfloat16")
+DENSE_GMAC: Final = 64 * 64 * 9 * 256 * 256 / 1e9
+"""Of the convolution that the peak is measured on: 64 features, 256 x 256."""
 
 Hu = NDArray[np.float32]
 Rows = list[list[str]]
@@ -58,8 +61,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--slices", type=int, nargs="+", default=[8, 16, 32, 64])
+    parser.add_argument("--slices", type=int, nargs="+", default=[50, 150, 300], help="lengths of whole scans")
+    parser.add_argument("--through-plane", type=int, default=100, help="slices of the scan that 3D is timed on")
     arguments = parser.parse_args()
+    load = os.getloadavg()[0]
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     low, normal = (volume(SAMPLE / name) for name in ("quarter_dose", "normal_dose"))
@@ -67,17 +72,40 @@ def main() -> None:
     runtimes = [choose_runtime(bundle, torch.device("cpu"), *kind) for kind in KINDS]
     image = torch.from_numpy(low[4:7])[None]
     seconds = in_turn(calls(bundle, runtimes, image), arguments.rounds)
+    with end_to_end.runs(SAMPLE / "quarter_dose") as program:
+        program.warm([(1, 1, 1), (2, 1, 1)])
+        scans = [program.run(count) for count in sorted(arguments.slices)]
+        deep = program.run(arguments.through_plane, (2, 1, 1))
+    peers, shares = peer_rows(bundle, seconds)
     parts = {
-        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} processors",
+        "machine": machine(load, seconds),
         "runtimes": runtime_rows(runtimes, seconds, low, normal),
-        "peers": peer_rows(bundle, seconds),
-        "linear": linear_rows(low, arguments.slices),
+        "peers": peers,
+        "scans": end_to_end.rows(scans, deep),
         "start": start_rows(),
+        "targets": speed_targets.rows(seconds, shares, scans, deep),
     }
     text = arguments.page.read_text(encoding="utf-8")
     for name, rows in parts.items():
         text = replaced(text, name, rows if isinstance(rows, str) else table(rows))
     arguments.page.write_text(text, encoding="utf-8")
+
+
+def machine(load: float, seconds: dict[str, float]) -> str:
+    """What it ran on, and what that can do."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text(encoding="utf-8").splitlines() if told.is_file() else []
+    known = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    names = [known[key] for key in ("model name",) if key in known]
+    names += [f"{key} {known[key]}" for key in ("cpu family", "model") if key in known]
+    kind = ", ".join([platform.machine(), *names, torch.backends.cpu.get_cpu_capability()])
+    peaks = " and ".join(
+        f"{2 * DENSE_GMAC / seconds[f'peak {precision}']:.0f} GFLOP/s in {precision}" for precision in PRECISIONS
+    )
+    return (
+        f"{kind}, {os.cpu_count()} processors; dense convolutions reach {peaks} on one of them. "
+        f"Load when the run began: {load:.1f}."
+    )
 
 
 def volume(folder: Path) -> Hu:
@@ -106,6 +134,13 @@ def calls(bundle: LoadedBundle, runtimes: list[Runtime], image: torch.Tensor) ->
     for name, peer in (("RED-CNN", RedCNN()), ("WGAN-VGG", WganVggGenerator())):
         found[name] = lambda peer=peer: peer(one)
     return found
+
+
+def cpu_seconds(run: Callable[[], object]) -> float:
+    """CPU time of one call of this process."""
+    started = time.process_time()
+    run()
+    return time.process_time() - started
 
 
 def in_turn(timed: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -159,41 +194,23 @@ def psnr(result: Hu, normal: Hu) -> float:
     return float(np.mean([slice_fidelity(a, b, CONVENTIONS["redcnn"])["psnr_db"] for a, b in pairs]))
 
 
-def peer_rows(bundle: LoadedBundle, seconds: dict[str, float]) -> Rows:
-    """Cost of peers' networks in eager torch, and the share of the convolution peak that is reached."""
+def peer_rows(bundle: LoadedBundle, seconds: dict[str, float]) -> tuple[Rows, dict[str, float]]:
+    """Cost of peers' networks in eager torch, and the share of the convolution peak that each and ours reach."""
     fastest = min(value for name, value in seconds.items() if name.endswith(" x1"))
-    dense = 64 * 64 * 9 * 256 * 256 / 1e9
+    shares: dict[str, float] = {}
     rows = [["network", "GMAC", "time, ours = 1", "share of its precision's peak"]]
     ours = giga_macs(copy.deepcopy(bundle.network).requires_grad_(False), 3)
-    for precision in ("float32", "bfloat16"):
-        peak = dense / seconds[f"peak {precision}"]
+    for precision in PRECISIONS:
+        peak = DENSE_GMAC / seconds[f"peak {precision}"]
         runs = {n: v for n, v in seconds.items() if n.endswith("convolutions") and precision in n}
         best = min(runs, key=lambda name: runs[name])
         whole = seconds[best.replace("convolutions", "x1")] / fastest
-        rows.append([f"ours, {best}", f"{ours:.1f}", f"{whole:.2f} (whole)", f"{ours / runs[best] / peak:.0%}"])
+        shares[precision] = ours / runs[best] / peak
+        rows.append([f"ours, {best}", f"{ours:.1f}", f"{whole:.2f} (whole)", f"{shares[precision]:.0%}"])
     for name, peer in (("RED-CNN", RedCNN()), ("WGAN-VGG", WganVggGenerator())):
-        macs, peak = giga_macs(peer.requires_grad_(False), 1), dense / seconds["peak float32"]
+        macs, peak = giga_macs(peer.requires_grad_(False), 1), DENSE_GMAC / seconds["peak float32"]
         rows.append([name, f"{macs:.1f}", f"{seconds[name] / fastest:.1f}", f"{macs / seconds[name] / peak:.0%}"])
-    return rows
-
-
-def linear_rows(low: Hu, counts: list[int]) -> Rows:
-    """CPU time of whole scans, strength and check of HU included, against the number of slices."""
-    enhancer = Enhancer(device="cpu")
-    each: dict[int, float] = {}
-    for count in [counts[0], *counts]:
-        scan = ArraySlices(np.resize(low, (count, *low.shape[1:])))
-
-        def whole(scan: ArraySlices = scan) -> None:
-            enhancement = enhancer.open(scan, (2.5, 0.7, 0.7), EnhanceOptions())
-            for _ in enhancement.slabs():
-                pass
-            enhancement.facts()
-
-        each[count] = cpu_seconds(whole)
-    marginal = (each[counts[-1]] - each[counts[0]]) / (counts[-1] - counts[0])
-    rows = [["slices", "time / time of one further slice", "of it per slice"]]
-    return rows + [[str(n), f"{each[n] / marginal:.1f}", f"{each[n] / marginal / n:.2f}"] for n in counts]
+    return rows, shares
 
 
 def start_rows() -> Rows:

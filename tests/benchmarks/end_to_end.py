@@ -1,0 +1,121 @@
+"""The program as its users run it, from a DICOM folder to a DICOM folder on all cores: time, first slices, memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import pydicom
+from pydicom.uid import generate_uid
+
+SPACING_MM: Final = 2.5
+"""Between the slices of the generated scan."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the program.
+
+    Attributes:
+        slices: of the input.
+        first_s: seconds from the start of the process to the first slices that are done.
+        wall_s: seconds in all.
+        cpu_s: CPU seconds of all its processes.
+        peak_gb: memory of its largest process, 10⁹ bytes.
+    """
+
+    slices: int
+    first_s: float
+    wall_s: float
+    cpu_s: float
+    peak_gb: float
+
+
+class Runs:
+    """Runs of `med-stylesr enhance` on generated scans, with a cache that a first run has filled.
+
+    Args:
+        sample: DICOM folder whose slices are repeated.
+        folder: for scans and results; results are replaced by each run.
+    """
+
+    def __init__(self, sample: Path, folder: Path) -> None:
+        self._sample, self._folder = sample, folder
+        # All cores, whatever this process was told.
+        self._environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+        self._environment["MED_STYLESR_CACHE"] = str(folder / "cache")
+
+    def warm(self, scales: Sequence[tuple[int, int, int]]) -> None:
+        """Let everything be compiled and cached that runs at these scales need."""
+        for scale in scales:
+            self.run(9, scale)
+
+    def run(self, slices: int, scale: tuple[int, int, int] = (1, 1, 1)) -> Run:
+        """Enhance a scan of so many slices, with its report."""
+        source = self._scan(slices)
+        command = [sys.executable, "-m", "med_stylesr", "enhance", str(source), str(self._folder / "out")]
+        command += ["--json", "--overwrite", "--scale", *map(str, scale)]
+        began, first = time.monotonic(), 0.0
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=self._environment) as process:
+            for line in process.stdout or ():
+                if not first and json.loads(line)["event"] == "progress":
+                    first = time.monotonic() - began
+            # Popen's own waiting would throw the usage away.
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+        wall = time.monotonic() - began
+        return Run(slices, first, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e9)
+
+    def _scan(self, slices: int) -> Path:
+        """Uncompressed slices of the sample, over and over, at even distances."""
+        folder = self._folder / f"scan{slices}"
+        if folder.is_dir():
+            return folder
+        folder.mkdir()
+        given = [pydicom.dcmread(path) for path in sorted(self._sample.iterdir())]
+        for one in given:
+            one.decompress(generate_instance_uid=False)
+        x, y, z = (float(value) for value in given[0].ImagePositionPatient)
+        series = generate_uid()
+        for k in range(slices):
+            one = given[k % len(given)]
+            one.ImagePositionPatient = [x, y, z + SPACING_MM * k]
+            one.SliceLocation = z + SPACING_MM * k
+            one.SeriesInstanceUID, one.InstanceNumber = series, k + 1
+            one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            one.save_as(folder / f"{k:04d}.dcm")
+        return folder
+
+
+@contextmanager
+def runs(sample: Path) -> Iterator[Runs]:
+    """Runs in a temporary folder."""
+    with TemporaryDirectory() as name:
+        yield Runs(sample, Path(name))
+
+
+def rows(measured: Sequence[Run], through_plane: Run) -> list[list[str]]:
+    """A table of runs."""
+    head = ["slices", "scale", "seconds", "of it to the first slices", "CPU seconds a further slice", "memory, GB"]
+    table = [head]
+    for before, run in zip([None, *measured], measured, strict=False):
+        further = f"{(run.cpu_s - before.cpu_s) / (run.slices - before.slices):.3f}" if before else ""
+        table.append(
+            [str(run.slices), "1 1 1", f"{run.wall_s:.1f}", f"{run.first_s:.1f}", further, f"{run.peak_gb:.2f}"]
+        )
+    deep = through_plane
+    return [
+        *table,
+        [str(deep.slices), "2 1 1", f"{deep.wall_s:.1f}", f"{deep.first_s:.1f}", "", f"{deep.peak_gb:.2f}"],
+    ]
