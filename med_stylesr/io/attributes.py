@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 from pydicom.valuerep import AMBIGUOUS_VR, VR
 
 from med_stylesr.errors import one_line
@@ -88,7 +89,8 @@ def integer(dataset: Dataset, keyword: str) -> int | None:
 def text(dataset: Dataset, keyword: str) -> str:
     """One value of a text attribute (LO, PN, LT …) in the file's character set, or an empty string."""
     value = _converted(dataset, keyword)
-    return "" if value is None else str(value).strip(" \0")
+    # A sequence in its place cannot always be put in words.
+    return "" if value is None or isinstance(value, Sequence) else str(value).strip(" \0")
 
 
 def _converted(dataset: Dataset, keyword: str) -> Any:

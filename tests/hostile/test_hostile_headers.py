@@ -13,7 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 from hostile_dicom import spliced
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from phantoms import BODY, stack, write_series
 
@@ -47,6 +47,11 @@ DERIVATION = Derivation(
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @settings(max_examples=60, deadline=None)
 @given(tag=TAGS, vr=VRS, value=VALUES, pad=st.booleans())
+@example(tag=0x00180010, vr="SQ", value=b"A" * 80, pad=False)
+@example(tag=0x00181210, vr="SQ", value=b"A" * 80, pad=False)
+@example(tag=0x0020000D, vr="SQ", value=b"A" * 80, pad=False)
+@example(tag=0x0020000D, vr="UI", value=b"1\\2\\3", pad=True)
+@example(tag=0x00180015, vr="CS", value=b"1\\2\\3", pad=True)
 def test_a_header_of_any_content_is_used_whole_or_refused_in_one_line(
     tag: int, vr: str, value: bytes, pad: bool
 ) -> None:
