@@ -9,8 +9,11 @@ from med_stylesr.io.ct_conditions import _UNPAIRED
 from med_stylesr.io.enhanced_anatomy import _REGIONS, anatomy
 from med_stylesr.io.enhanced_contrast import _ROUTES, contrast_agents
 
-CODES = {
-    code: (meaning, groups) for names in concepts["SCT"].values() for code, (meaning, groups) in names.items() if groups
+MEANINGS = {
+    (code, meaning, group)
+    for names in concepts["SCT"].values()
+    for code, (meaning, groups) in names.items()
+    for group in groups
 }
 
 
@@ -23,14 +26,12 @@ def header(**values: str) -> Dataset:
 
 def test_every_region_is_in_the_context_group_of_ct_anatomy_under_its_meaning() -> None:
     for code, meaning in _REGIONS.values():
-        assert CODES[code][0] == meaning
-        assert 4030 in CODES[code][1]
+        assert (code, meaning, 4030) in MEANINGS
 
 
 def test_every_route_is_in_the_context_group_of_routes_under_its_meaning() -> None:
     for code in _ROUTES.values():
-        assert CODES[code.value][0] == code.meaning
-        assert 11 in CODES[code.value][1]
+        assert (code.value, code.meaning, 11) in MEANINGS
 
 
 def test_what_a_header_does_not_tell_is_not_made_up() -> None:
