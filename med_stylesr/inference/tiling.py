@@ -9,8 +9,8 @@ HALO: Final = 192
 """Rows read beyond a band on either side: more than the network's receptive field, and most of the HU lock's reach."""
 ALIGNMENT: Final = 32
 """Bands start at multiples of the HU lock's cell (in pixels of the slice), so that its grid is that of the whole."""
-VOXELS_PER_SLAB: Final = 14_000_000
-"""Voxels of a slab with its halo, about 53 slices of 512 x 512, which takes about a gigabyte to run."""
+VOXELS_PER_SLAB: Final = 9_500_000
+"""Voxels of a slab with its halo, 36 slices of 512 x 512: the shipped network takes 1.4 GB for them."""
 LEAST_SLAB: Final = 8
 """Slices kept of a slab, however large they are."""
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from med_stylesr.inference.runtime import TorchRuntime
-from med_stylesr.inference.tiling import ALIGNMENT, HALO, bands
+from med_stylesr.inference.tiling import ALIGNMENT, HALO, LEAST_SLAB, VOXELS_PER_SLAB, bands, slab_slices
 from med_stylesr.networks.generator import StyleSRGenerator
 
 
@@ -41,3 +41,12 @@ def test_a_slice_in_bands_equals_the_slice_as_a_whole(scale: tuple[int, int]) ->
     for a, b in zip(whole, tiled, strict=True):
         assert a.shape == b.shape
         assert (a - b).abs().max() < 0.5
+
+
+@given(st.integers(16, 4096), st.integers(16, 4096), st.integers(0, 12))
+def test_slabs_with_their_halo_stay_within_memory_and_are_never_too_thin(rows: int, columns: int, halo: int) -> None:
+    kept = slab_slices(rows, columns, halo)
+    assert kept >= LEAST_SLAB
+    assert kept == LEAST_SLAB or (kept + 2 * halo) * rows * columns <= VOXELS_PER_SLAB
+    # One slice more would be too many: the halo is paid for as rarely as can be.
+    assert (kept + 1 + 2 * halo) * rows * columns > VOXELS_PER_SLAB
