@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 
 from med_stylesr.errors import UsageError
-from med_stylesr.io.dicom_write import TRANSFER_SYNTAXES
-from med_stylesr.io.enhanced_write import refuse_transfer_syntax
 from med_stylesr.io.publish import check_apart
 from med_stylesr.service.manifest import NAME
 
@@ -56,6 +54,10 @@ def check_multiframe(format: str, transfer_syntax: str) -> None:
     Raises:
         UsageError: if it is no DICOM, or an encoding without access to single frames.
     """
+    # Not at the top: whoever does not ask for it should not wait for numpy and pydicom.
+    from med_stylesr.io.dicom_write import TRANSFER_SYNTAXES
+    from med_stylesr.io.enhanced_write import refuse_transfer_syntax
+
     if format not in ("auto", "dicom"):
         why = f"is for DICOM results, and --format {format} asks for other ones"
         raise UsageError("--multiframe", why, "leave one of them out")
