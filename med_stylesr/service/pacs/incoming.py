@@ -8,7 +8,7 @@ import secrets
 import shutil
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
@@ -66,13 +66,16 @@ class Incoming:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         sync_folder(state)
 
-    def take(self, parts: Sequence[bytes], sop_class: str, sop_uid: str) -> tuple[Verdict, str]:
+    def take(
+        self, parts: Sequence[bytes], sop_class: str, sop_uid: str, belongs: Callable[[str], None] = lambda uid: None
+    ) -> tuple[Verdict, str]:
         """Take an image.
 
         Args:
             parts: the bytes of the file, in pieces.
             sop_class: SOP class that the sender announced.
             sop_uid: SOPInstanceUID that the sender announced.
+            belongs: told the StudyInstanceUID before anybody can learn that the study has one more image.
 
         Returns:
             What became of it, and its StudyInstanceUID if that could be read.
@@ -94,6 +97,7 @@ class Incoming:
             except InputError:
                 return Verdict.unreadable, study_uid
             study_uid = word(header.header, "StudyInstanceUID")
+            belongs(study_uid)
             named = (word(header.header, "SOPClassUID"), word(header.header, "SOPInstanceUID"))
             if not study_uid or named != (sop_class, sop_uid):
                 return Verdict.mismatch, study_uid

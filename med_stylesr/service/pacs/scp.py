@@ -6,6 +6,7 @@ import io
 import threading
 import time
 from collections import Counter
+from functools import partial
 from typing import Any, Final
 
 from pydicom.dataset import Dataset
@@ -189,9 +190,10 @@ class StoreScp:
             answer = (OUT_OF_RESOURCES, "larger than this server takes")
         else:
             start = b"\0" * 128 + b"DICM" + encode_file_meta(event.file_meta)
-            verdict, study_uid = self._incoming.take([start, data.getvalue()], sop_class, sop_uid)
+            parts = [start, data.getvalue()]
+            verdict, study_uid = self._incoming.take(parts, sop_class, sop_uid, partial(self._sends, event.assoc))
             answer = _ANSWERS[verdict]
-        self._count(event.assoc, verdict, study_uid, len(data.getbuffer()))
+        self._count(verdict, len(data.getbuffer()))
         facts = {"image": self._journal.mark(sop_uid), "study": self._journal.mark(study_uid) if study_uid else None}
         level = "info" if answer[0] == SUCCESS else "error"
         self._journal.tell("image " + verdict.value, level, peer=event.assoc.requestor.address, **facts)
@@ -201,13 +203,16 @@ class StoreScp:
             response.ErrorComment = answer[1]
         return response
 
-    def _count(self, association: Association, verdict: Verdict, study_uid: str, size: int) -> None:
+    def _sends(self, association: Association, study_uid: str) -> None:
+        if study_uid:
+            with self._lock:
+                self._open.setdefault(association, set()).add(key_of(study_uid))
+
+    def _count(self, verdict: Verdict, size: int) -> None:
         with self._lock:
             self.verdicts[verdict.value] += 1
             if verdict is Verdict.stored:
                 self.bytes_stored += size
-            if study_uid:
-                self._open.setdefault(association, set()).add(key_of(study_uid))
 
     def _on_close(self, event: evt.Event) -> None:
         with self._lock:
