@@ -11,15 +11,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from med_stylesr import __version__
 from med_stylesr.errors import InputError, MedStyleError, UsageError
 from med_stylesr.geometry import VoxelGrid
 from med_stylesr.inference.enhancer import Enhancement, Enhancer, require_even_slices
 from med_stylesr.inference.normal_dose import Acquisition
-from med_stylesr.inference.request import REFERENCE_STYLE, EnhanceOptions
+from med_stylesr.inference.request import EnhanceOptions
 from med_stylesr.inference.slices import ArraySlices, DecodedSlices, SliceSource
 from med_stylesr.inference.strength import StrengthPlan
-from med_stylesr.io.derivation import SMOOTHING, SPATIAL_RESAMPLING, Derivation
+from med_stylesr.io.derivation import Derivation
 from med_stylesr.io.derived_header import DerivedHeader
 from med_stylesr.io.dicom_read import read_slices, read_volume
 from med_stylesr.io.dicom_write import TRANSFER_SYNTAXES, DerivedSeriesWriter, output_places
@@ -30,6 +29,7 @@ from med_stylesr.io.series import DicomSeries
 from med_stylesr.io.source import VolumeFile
 from med_stylesr.io.volume_file import read_volume_file, write_volume_file
 from med_stylesr.service.acquisition import acquisition_of
+from med_stylesr.service.making import derivation_of
 from med_stylesr.service.plan import VOLUME_ENDINGS, volume_place
 from med_stylesr.service.privacy import Privacy
 from med_stylesr.service.report_sample import ReportSample
@@ -43,8 +43,6 @@ from med_stylesr.service.uncertainty_output import (
 )
 from med_stylesr.volume import CTVolume
 
-SERIES_NUMBER_OFFSET: Final = 9000
-"""Added to SeriesNumber: derived series sort behind the originals of a study."""
 _CONTEXT: Final = 16
 """Decoded slices kept behind: the halo of a slab is read again for the next one."""
 
@@ -278,41 +276,3 @@ def write_report(page: Path, sample: ReportSample, source: SliceSource, facts: d
     except Exception as error:
         return [f"no report was written ({type(error).__name__}: {error})"]
     return []
-
-
-def derivation_of(
-    enhancement: Enhancement, options: EnhanceOptions, enhancer: Enhancer, created: datetime
-) -> Derivation:
-    """What the derived series says of its making."""
-    facts = enhancement.facts()
-    models = {
-        f"model{i or ''}": f"{b['name']} {b['version']} sha256 {b['weights_sha256']}"
-        for i, b in enumerate(facts["bundles"])
-    }
-    runtime = facts["bundles"][0]["runtime"]
-    scaled = options.scale != (1, 1, 1)
-    through = options.scale[0] > 1
-    return Derivation(
-        summary="Normal-dose style from low-dose CT by a neural network (research use only)",
-        tool="med-stylesr",
-        tool_version=__version__,
-        codes=(SMOOTHING, SPATIAL_RESAMPLING) if scaled else (SMOOTHING,),
-        created=created,
-        series_suffix="med-stylesr x" + "x".join(map(str, options.scale)) if scaled else "med-stylesr",
-        series_number_offset=SERIES_NUMBER_OFFSET,
-        source_radius=enhancer.bundle(3 if through else 2).network.depth_reach,
-        parameters={
-            **models,
-            "runtime": f"{runtime['runtime']} {runtime['version']} {runtime['precision']}",
-            "style": options.style,
-            "strength": facts["strength"],
-            "correction": facts["correction"],
-            **(
-                {"style reference sha256": enhancer.offer(through_plane=False).weights_sha256[-1]}
-                if options.style == REFERENCE_STYLE
-                else {}
-            ),
-            "scale": list(options.scale),
-            **({"safe": "yes"} if options.safe else {}),
-        },
-    )
