@@ -63,7 +63,12 @@ def test_strength_asks_for_every_dose_and_strength(monkeypatch: pytest.MonkeyPat
     assert told["strength"] == pytest.approx({f"{s:g}": 1 - s for s in strength_check.STRENGTHS}, abs=1e-3)
 
 
-def test_kernel_match_is_fitted_on_slices_that_are_not_measured(tmp_path: Path) -> None:
+def test_kernel_match_is_fitted_on_slices_that_are_not_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shown: list[tuple[str, slice]] = []
+    monkeypatch.setattr(kernels, "_as", lambda scan, part: shown.append((scan.name, part)))
+    monkeypatch.setattr(kernels, "enhanced", lambda enhancer, hu, spacing, options: hu)
     rng = np.random.default_rng(2)
     sharp = (body(8) + 40 * rng.standard_normal((8, 96, 96))).astype(np.float32)
     soft = gaussian_match(sharp, 1.0)
@@ -73,7 +78,11 @@ def test_kernel_match_is_fitted_on_slices_that_are_not_measured(tmp_path: Path) 
     found = kernels.compare(*pair, enhancer("normal-dose"), Store(tmp_path))
     assert "Gaussian, 1 px" in found["L → B"]
     assert found["L → B"]["Gaussian, 1 px"] > 1
-    assert not any(name.startswith("`") for rows in found.values() for name in rows)
+    # References are of the first half, and a bundle without the style has no row of it.
+    assert shown == [("B", slice(0, 4)), ("L", slice(0, 4))]
+    ours = [name for rows in found.values() for name in rows if name.startswith("`")]
+    assert ours == ["`--style` the other kernel"] * 2
+    assert all(rows[ours[0]] == rows["nothing"] for rows in found.values())
     assert not any(check.met for check in kernel_targets(found))
 
 
