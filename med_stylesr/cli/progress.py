@@ -141,8 +141,10 @@ def _facts(facts: Mapping[str, Any]) -> str:
     if facts.get("noise_before_hu") is None:
         return ""
     before, after = facts["noise_before_hu"], facts["noise_after_hu"]
+    # A kernel given afterwards changes the noise again, by how much is not foretold.
+    left = "" if after is None or facts.get("finish") is not None else f" -> {after:.1f}"
     moved = max((abs(s) for s in facts["tissue_shift_hu"].values()), default=0.0)
-    noise = f": noise {before:.1f} -> {after:.1f} HU{_dose(facts.get('dose_estimate') or {})}"
+    noise = f": noise {before:.1f}{left} HU{_dose(facts.get('dose_estimate') or {})}"
     return f"{noise}, strength {facts['strength']:.2f}, HU moved by at most {moved:.2f}"
 
 

@@ -82,7 +82,7 @@ def page(n: Numbers, images: str) -> str:
         "`configs/weights/data_train.json`, filters tuned on `tests/benchmarks/data_tune.json`, and everything is "
         f"measured on `tests/benchmarks/data_test.json`: {len(scans)} scans, no slice of which took part in training, "
         "in tuning or in the choice of a checkpoint. (Of chest_lidc0001 and of some patients among the singles other "
-        "slices were trained on; the shipped checkpoint was chosen on other slices of the first four scans.) A number "
+        "slices were trained on.) A number "
         "in brackets after a filter is its tuned parameter. Minutes after a network are its training time on one CPU "
         "core, on the same pairs; papers train for days. The shipped weights were trained longer: see their model "
         "card. Filters are tuned for this dose, and ours is told it (`--dose`) where its row says so.",

@@ -26,3 +26,9 @@ def test_an_estimated_dose_is_told_with_its_range(capsys: pytest.CaptureFixture[
 def test_what_could_not_be_estimated_is_not_told(capsys: pytest.CaptureFixture[str], estimate: Any) -> None:
     assert "normal dose" not in told(capsys, dose_estimate=estimate)
     assert "noise 30.0 -> 15.0 HU, strength 0.50" in told(capsys)
+
+
+@pytest.mark.parametrize("unknown", [{"noise_after_hu": None}, {"finish": "soft"}])
+def test_noise_that_nobody_knows_before_is_not_told(capsys: pytest.CaptureFixture[str], unknown: Any) -> None:
+    """After a kernel, or the filter to that of a reference."""
+    assert "noise 30.0 HU, strength 0.50" in told(capsys, **unknown)
