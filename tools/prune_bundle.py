@@ -1,6 +1,6 @@
 r"""Make a smaller bundle of a trained one by taking away whole blocks; it is to be fine-tuned after that.
 
-    python tools/prune_bundle.py ldct_stylesr_2d bundles/ldct_stylesr_2d_fast --scan SCAN --num-blocks 1 1 1
+    python tools/prune_bundle.py ldct_stylesr_2d bundles/ldct_stylesr_2d_fast --scan SCAN --num-blocks 0,1 1 2
     med-stylesr train bundles/ldct_stylesr_2d_fast --overlay bundles/ldct_stylesr_2d_fast/configs/finetune.json \
         --data SCANS --run-dir runs/fast
 
@@ -22,6 +22,7 @@ from med_stylesr.io.dicom_read import read_volume
 from med_stylesr.io.source import find_inputs
 from med_stylesr.io.volume_file import read_volume_file
 from med_stylesr.networks.pruning import block_importance, prune
+from med_stylesr.networks.trunk import BlockCount
 
 SLICES = 4
 
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("bundle")
     parser.add_argument("out", type=Path)
     parser.add_argument("--scan", type=Path, required=True)
-    parser.add_argument("--num-blocks", type=int, nargs="+", required=True)
+    parser.add_argument("--num-blocks", type=_count, nargs="+", required=True, help="per level; a pair as DOWN,UP")
     arguments = parser.parse_args()
     loaded = load_bundle(arguments.bundle, torch.device("cpu"))
     if loaded.network.spatial_dims != 2:
@@ -55,6 +56,11 @@ def main() -> None:
             path.write_text(json.dumps(config, indent=4) + "\n", encoding="utf-8")
     (arguments.out / "models").mkdir(exist_ok=True)
     torch.save(pruned.state_dict(), arguments.out / "models" / "model.pt")
+
+
+def _count(text: str) -> BlockCount:
+    numbers = [int(number) for number in text.split(",")]
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from med_stylesr.inference.side_by_side import lanes_for
 from med_stylesr.networks.generator import StyleSRGenerator
 
 _HINTS = {FLOAT32: "f32", BFLOAT16: "bf16"}
-_SHAPES_KEPT = 4
-"""Compiled models kept: a fixed shape is a seventh faster than an open one, and a run has few of them."""
+_SHAPES_KEPT = {2: 4, 3: 1}
+"""Compiled models kept by spatial dimensions: a fixed shape is a seventh faster than an open one, and a run has few of
+them. Those of slabs hold memory by the half gigabyte, and only the first and the last slab differ from the rest."""
 
 
 class OpenVINORuntime(Runtime):
@@ -45,6 +46,7 @@ class OpenVINORuntime(Runtime):
         super().__init__(network, pixels_per_band, lanes_for(self._threads) if network.spatial_dims == 2 else 1)
         self.precision = precision
         self._models = models
+        self._shapes_kept = _SHAPES_KEPT[network.spatial_dims]
         self._core = openvino.Core()
         self._core.set_property({"CACHE_DIR": str(models.folder("openvino"))})
         self._compiling = threading.Lock()
@@ -66,16 +68,16 @@ class OpenVINORuntime(Runtime):
     def _request(self, shape: tuple[int, ...], scale: list[int]) -> Any:
         """This thread's own request to the model of a shape."""
         key = (*shape, *scale)
-        with self._compiling:
-            # Put last: the one used longest ago is the first.
-            model = self._ready.pop(key, None) or self._compiled(shape, scale)
-            self._ready[key] = model
-            if len(self._ready) > _SHAPES_KEPT:
-                del self._ready[next(iter(self._ready))]
-            kept = set(self._ready)
         own: dict[tuple[int, ...], tuple[Any, Any]] = self._own.__dict__.setdefault("requests", {})
-        for stale in own.keys() - kept:
-            del own[stale]
+        with self._compiling:
+            model = self._ready.pop(key, None)
+            while len(self._ready) >= self._shapes_kept:
+                del self._ready[next(iter(self._ready))]
+            # Requests hold the memory of their models, which the next one may need.
+            for stale in own.keys() - {key, *self._ready}:
+                del own[stale]
+            # Put last: the one used longest ago is the first.
+            self._ready[key] = model = model or self._compiled(shape, scale)
         if key not in own or own[key][0] is not model:
             own[key] = (model, model.create_infer_request())
         return own[key][1]

@@ -13,7 +13,7 @@ from med_stylesr.hu import HU_MAX, HU_MIN, Window
 from med_stylesr.networks.adain import StyleEncoder
 from med_stylesr.networks.convolution import convolution
 from med_stylesr.networks.lock import HULock
-from med_stylesr.networks.trunk import StyledTrunk
+from med_stylesr.networks.trunk import BlockCount, StyledTrunk
 from med_stylesr.networks.upsample import CubicUpsample, channels_to_space, nearest_upsample, space_to_channels
 
 
@@ -32,7 +32,7 @@ class StyleSRGenerator(StyledTrunk):
         spatial_dims: 2 (a slice with its neighbours as channels) or 3 (a slab).
         in_channels: 2D: number of slices of context, odd, the centre one is enhanced. 3D: 1.
         features: channels per level; level 0 works at half resolution in plane, each further level halves again.
-        num_blocks: blocks per level; levels but the last have as many on the way down as on the way up.
+        num_blocks: see `StyledTrunk`.
         scale: super-resolution factor per spatial axis, in array order, of the default head.
         extra_scales: scales of further heads on the same trunk.
         style_dim: length of a style code.
@@ -65,7 +65,7 @@ class StyleSRGenerator(StyledTrunk):
         spatial_dims: int,
         in_channels: int,
         features: Sequence[int],
-        num_blocks: Sequence[int],
+        num_blocks: Sequence[BlockCount],
         scale: Sequence[int],
         style_dim: int,
         extra_scales: Sequence[Sequence[int]] = (),
@@ -295,7 +295,7 @@ def _check(
     spatial_dims: int,
     in_channels: int,
     features: Sequence[int],
-    num_blocks: Sequence[int],
+    num_blocks: Sequence[BlockCount],
     scales: Sequence[Sequence[int]],
     styles: Sequence[str],
 ) -> None:

@@ -51,6 +51,8 @@ class HULock(nn.Module):
         self.smoothing = smoothing
         self.floor = floor
         self.passes = passes
+        # Slices; the levels of a whole slab at once would take more memory than the network.
+        self.at_a_time = 8
 
     def memberships(self, guide: Tensor) -> Tensor:
         """Hat functions of the guide: (N, 1, H, W) HU to (N, levels, H, W), non-negative, summing to one."""
@@ -75,12 +77,20 @@ class HULock(nn.Module):
         Returns:
             Tensor of the shape of `correction`.
         """
-        shape = correction.shape
-        h, w = shape[-2], shape[-1]
-        weight = inside.reshape(-1, 1, h, w)
-        flat = correction.reshape(-1, 1, h, w) * weight
+        plane = [-1, 1, correction.shape[-2], correction.shape[-1]]
+        corrections, guides = correction.reshape(plane), guide.detach().reshape(plane)
+        weights = inside.reshape(plane)
+        locked: list[Tensor] = []
+        for i in range(0, corrections.shape[0], self.at_a_time):
+            j = i + self.at_a_time
+            locked.append(self._planes(corrections[i:j], guides[i:j], weights[i:j], ratio))
+        return torch.cat(locked).reshape(correction.shape)
+
+    def _planes(self, correction: Tensor, guide: Tensor, weight: Tensor, ratio: list[int]) -> Tensor:
+        """`forward` for a few slices, (N, 1, H, W)."""
+        flat = correction * weight
         coarse, covered = functional.avg_pool2d(flat, ratio), functional.avg_pool2d(weight, ratio)
-        guide = self._smooth(functional.avg_pool2d(guide.detach().reshape(-1, 1, h, w), ratio))
+        guide = self._smooth(functional.avg_pool2d(guide, ratio))
         rows, columns = guide.shape[2], guide.shape[3]
         # To whole cells; what lies beyond the image weighs nothing.
         member, reach = self.memberships(self._whole_cells(guide)), self._whole_cells(torch.ones_like(coarse))
@@ -91,7 +101,7 @@ class HULock(nn.Module):
             mean = self._cells(member * (coarse - shift * covered)) / weights
             full = functional.interpolate(mean, scale_factor=float(self.cell), mode="bilinear", align_corners=False)
             shift = shift + (member * full).sum(dim=1, keepdim=True)
-        return (flat - _smooth_upsample(shift[:, :, :rows, :columns], ratio) * weight).reshape(shape)
+        return flat - _smooth_upsample(shift[:, :, :rows, :columns], ratio) * weight
 
     def _smooth(self, x: Tensor) -> Tensor:
         for _ in range(2):

@@ -16,15 +16,16 @@ from torch import Tensor, nn
 
 from med_stylesr.networks.blocks import Stage
 from med_stylesr.networks.generator import StyleSRGenerator
+from med_stylesr.networks.trunk import BlockCount, each_way
 
 
-def stages(network: StyleSRGenerator) -> list[tuple[str, int, Stage]]:
-    """Name, level and module of every stage, in the order in which they run."""
+def stages(network: StyleSRGenerator) -> list[tuple[str, int, int, Stage]]:
+    """Name, level, way (0 down, 1 up) and module of every stage, in the order in which they run."""
     bottom = len(network.downs)
-    found = [(f"down_stages.{i}", i, stage) for i, stage in enumerate(network.down_stages)]
-    found.append(("bottom", bottom, network.bottom))
-    found += [(f"up_stages.{i}", bottom - 1 - i, stage) for i, stage in enumerate(network.up_stages)]
-    return [(name, level, stage) for name, level, stage in found if isinstance(stage, Stage)]
+    found = [(f"down_stages.{i}", i, 0, stage) for i, stage in enumerate(network.down_stages)]
+    found.append(("bottom", bottom, 0, network.bottom))
+    found += [(f"up_stages.{i}", bottom - 1 - i, 1, stage) for i, stage in enumerate(network.up_stages)]
+    return [(name, level, way, stage) for name, level, way, stage in found if isinstance(stage, Stage)]
 
 
 @torch.no_grad()
@@ -41,7 +42,7 @@ def block_importance(network: StyleSRGenerator, images: Sequence[Tensor], scale:
     """
     wanted = [network.base_and_correction(image, None, list(scale))[1] for image in images]
     importance = {}
-    for name, _, stage in stages(network):
+    for name, _, _, stage in stages(network):
         for i, block in enumerate(stage.blocks):
             skipped = block.register_forward_hook(_skip)
             try:
@@ -55,7 +56,9 @@ def block_importance(network: StyleSRGenerator, images: Sequence[Tensor], scale:
     return importance
 
 
-def prune(network: StyleSRGenerator, importance: dict[str, float], num_blocks: Sequence[int]) -> StyleSRGenerator:
+def prune(
+    network: StyleSRGenerator, importance: dict[str, float], num_blocks: Sequence[BlockCount]
+) -> StyleSRGenerator:
     """A copy with the most important blocks of every stage, in their order.
 
     Args:
@@ -69,8 +72,8 @@ def prune(network: StyleSRGenerator, importance: dict[str, float], num_blocks: S
     if len(num_blocks) != len(network.downs) + 1:
         raise ValueError(f"num_blocks needs {len(network.downs) + 1} entries, one per level, not {len(num_blocks)}")
     result = copy.deepcopy(network)
-    for name, level, stage in stages(result):
-        keep = num_blocks[level]
+    for name, level, way, stage in stages(result):
+        keep = each_way(num_blocks[level])[way]
         if not 0 <= keep <= len(stage.blocks):
             raise ValueError(f"level {level} has {len(stage.blocks)} blocks, so {keep} of them cannot be kept")
         ranked = sorted(range(len(stage.blocks)), key=lambda i: importance[f"{name}.blocks.{i}"], reverse=True)

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from torch import Tensor, nn
 
 from med_stylesr.networks.blocks import Stage
 from med_stylesr.networks.convolution import convolution, in_plane
 from med_stylesr.networks.upsample import nearest_upsample
+
+BlockCount: TypeAlias = int | Sequence[int]
+"""Blocks of a level on either way, or a pair (down, up)."""
+
+
+def each_way(count: BlockCount) -> tuple[int, int]:
+    """Blocks on the way down and on the way up; the last level has only the first."""
+    if isinstance(count, int):
+        return count, count
+    down, up = count
+    return down, up
 
 
 class StyledTrunk(nn.Module):
@@ -20,7 +32,8 @@ class StyledTrunk(nn.Module):
         spatial_dims: 2 or 3.
         channels: channels of the rearranged views.
         features: channels per level; each level halves the resolution in plane of the one before.
-        num_blocks: blocks per level; levels but the last have as many on the way down as on the way up.
+        num_blocks: blocks per level; levels but the last have as many on the way down as on the way up, unless a pair
+            (down, up) says otherwise.
         style_dim: length of a style code.
         block: "residual", "dense" or "light".
         modulation: "film" or "adain".
@@ -32,7 +45,7 @@ class StyledTrunk(nn.Module):
         spatial_dims: int,
         channels: int,
         features: Sequence[int],
-        num_blocks: Sequence[int],
+        num_blocks: Sequence[BlockCount],
         style_dim: int,
         block: str,
         modulation: str,
@@ -46,18 +59,19 @@ class StyledTrunk(nn.Module):
         self.ups = nn.ModuleList()
         self.up_stages = nn.ModuleList()
 
-        def stage(level: int) -> Stage:
-            return Stage(block, num_blocks[level], spatial_dims, features[level], style_dim, modulation, attention)
+        def stage(level: int, way: int) -> Stage:
+            count = each_way(num_blocks[level])[way]
+            return Stage(block, count, spatial_dims, features[level], style_dim, modulation, attention)
 
         for level in range(len(features) - 1):
-            self.down_stages.append(stage(level))
+            self.down_stages.append(stage(level, 0))
             self.downs.append(
                 convolution(spatial_dims, features[level], features[level + 1], self.unshuffle, stride=self.unshuffle)
             )
-        self.bottom = stage(len(features) - 1)
+        self.bottom = stage(len(features) - 1, 0)
         for level in reversed(range(len(features) - 1)):
             self.ups.append(convolution(spatial_dims, features[level + 1], features[level], in_plane(spatial_dims)))
-            self.up_stages.append(stage(level))
+            self.up_stages.append(stage(level, 1))
 
     def trunk(self, views: Tensor, code: Tensor) -> Tensor:
         """Features (B, features[0], …, H/2, W/2) of views of an image, rearranged to half resolution in plane.

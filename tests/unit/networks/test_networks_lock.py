@@ -82,3 +82,14 @@ def test_gradients_reach_the_correction() -> None:
 def test_levels_must_increase() -> None:
     with pytest.raises(ValueError, match="increasing"):
         HULock((0.0, 0.0), cell=8, smoothing=1, floor=0.1, passes=1)
+
+
+def test_a_slab_is_locked_like_its_slices_by_themselves() -> None:
+    generator = torch.Generator().manual_seed(9)
+    correction, guide = (torch.randn(2, 1, 11, 64, 64, generator=generator) * 100 for _ in range(2))
+    inside = (guide > -150).float()
+    together = lock()(correction, guide, inside, [1, 1])
+    for b in range(2):
+        for k in range(11):
+            alone = lock()(correction[b : b + 1, :, k], guide[b : b + 1, :, k], inside[b : b + 1, :, k], [1, 1])
+            torch.testing.assert_close(together[b : b + 1, :, k], alone)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -11,7 +13,7 @@ from med_stylesr.networks.generator import StyleSRGenerator
 from med_stylesr.networks.pruning import block_importance, prune, stages
 
 
-def network(num_blocks: list[int]) -> StyleSRGenerator:
+def network(num_blocks: list[Any]) -> StyleSRGenerator:
     torch.manual_seed(2)
     net = StyleSRGenerator(2, 3, [8, 16], num_blocks, [1, 1], 4).eval()
     for tail in net.tails:
@@ -82,12 +84,26 @@ def test_cost_falls_by_that_of_the_blocks_removed() -> None:
 def test_no_blocks_at_a_level_is_a_network_too() -> None:
     net = network([1, 1])
     pruned = prune(net, block_importance(net, [scan()], [1, 1]), [0, 0])
-    assert all(len(stage.blocks) == 0 for _, _, stage in stages(pruned))
+    assert all(len(stage.blocks) == 0 for _, _, _, stage in stages(pruned))
     with torch.no_grad():
         assert torch.isfinite(pruned(scan())).all()
 
 
-@pytest.mark.parametrize("num_blocks", [[1], [3, 1], [-1, 1]])
+def test_a_pair_keeps_different_numbers_of_blocks_on_the_way_down_and_up() -> None:
+    net = network([2, 2])
+    pruned = prune(net, block_importance(net, [scan()], [1, 1]), [[0, 1], 1])
+    assert [(name, len(stage.blocks)) for name, _, _, stage in stages(pruned)] == [
+        ("down_stages.0", 0),
+        ("bottom", 1),
+        ("up_stages.0", 1),
+    ]
+    other = network([[0, 1], 1])
+    other.load_state_dict(pruned.state_dict())
+    with torch.no_grad():
+        assert torch.equal(other(scan()), pruned(scan()))
+
+
+@pytest.mark.parametrize("num_blocks", [[1], [3, 1], [-1, 1], [[1, 2], 1]])
 def test_more_blocks_than_there_are_cannot_be_kept(num_blocks: list[int]) -> None:
     net = network([1, 1])
     with pytest.raises(ValueError, match=r"level|blocks"):
