@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -115,6 +116,7 @@ def plan_strength(
     sample = inner_indices(source.shape[0], SAMPLE_SLICES) or [source.shape[0] // 2]
     cleaner = remover(runtime.network.style_names)
 
+    @cache
     def terms(style: str) -> tuple[NDArray[Any], NDArray[Any]]:
         return InPlane(source, runtime, runtime.style_code(style), 1.0, (1, 1)).base_and_correction(sample)
 

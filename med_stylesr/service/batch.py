@@ -10,7 +10,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
-from med_stylesr.deid.keys import load_or_create_key
 from med_stylesr.errors import InputError, MedStyleError, UsageError
 from med_stylesr.inference.request import Offer
 from med_stylesr.io.medium import write_medium
@@ -20,7 +19,7 @@ from med_stylesr.service.lock import sole_use
 from med_stylesr.service.manifest import FAILED, Earlier, Manifest, read_earlier, take_over
 from med_stylesr.service.plan import Events, plan, put_skipped
 from med_stylesr.service.preflight import check_places
-from med_stylesr.service.privacy import Privacy
+from med_stylesr.service.privacy import Privacy, privacy_for
 from med_stylesr.service.settings import EnhanceSettings
 from med_stylesr.service.workers import Workplace, workplace
 
@@ -72,7 +71,6 @@ def run_batch(
     refuse_mixture(dest, privacy, settings)
     asked = Asked(source, dest, settings, jobs, resume, retry_quarantined)
     with workplace(settings, jobs, cluster) as place:
-        place.offer.check(settings.options)
         return work_through(asked, place, privacy, events, lambda: sole_use(dest))
 
 
@@ -114,6 +112,8 @@ def work_through(
     created = _moment()
     events({"event": "scan", "source": str(source)})
     with find_inputs(source) as inputs:
+        # Asked this late, since worker processes start meanwhile.
+        place.offer.check(settings.options)
         inputs.series = [one for one in inputs.series if all(ready(file.path) for file in one.files)]
         inputs.volumes = [one for one in inputs.volumes if ready(one.path)]
         _require_some_fit(inputs, settings, place.offer)
@@ -140,7 +140,7 @@ def work_through(
 
 def privacy_of(settings: EnhanceSettings) -> Privacy:
     """What may be told of the sources of a run."""
-    return Privacy(settings.deidentify, load_or_create_key(settings.key_file) if settings.deidentify else None)
+    return privacy_for(settings.deidentify, settings.key_file)
 
 
 def _moment() -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
 
-from med_stylesr.deid.deidentifier import Deidentifier
-from med_stylesr.deid.keys import SecretKey
-from med_stylesr.deid.profile import Profile, load_profile
 from med_stylesr.errors import UsageError
 from med_stylesr.io.names import MAX_NAME, safe_component
 from med_stylesr.io.series import DicomSeries
 from med_stylesr.io.source import VolumeFile
+
+if TYPE_CHECKING:
+    # Takes a part of a second to import, which runs that keep identifiers do not need.
+    from med_stylesr.deid import Deidentifier, Profile, SecretKey
 
 
 class Privacy:
@@ -28,7 +31,7 @@ class Privacy:
     """
 
     def __init__(self, profile: str | None, key: SecretKey | None) -> None:
-        self._deid = Deidentifier(_fitting(profile), key) if profile and key else None
+        self._deid = _deidentifier(profile, key) if profile and key else None
 
     @property
     def on(self) -> bool:
@@ -91,8 +94,29 @@ class Privacy:
         return self._deid.safe_name(stem) if self._deid else stem
 
 
+def privacy_for(profile: str | None, key_file: Path | None) -> Privacy:
+    """Privacy under a profile or none, with the key of a file, which is made if missing; None: a key for this run only.
+
+    Raises:
+        UsageError: see `Privacy`, or if the key file cannot be used.
+    """
+    if profile is None:
+        return Privacy(None, None)
+    from med_stylesr.deid import load_or_create_key
+
+    return Privacy(profile, load_or_create_key(key_file))
+
+
+def _deidentifier(profile: str, key: SecretKey) -> Deidentifier:
+    from med_stylesr.deid import Deidentifier
+
+    return Deidentifier(_fitting(profile), key)
+
+
 def _fitting(name: str) -> Profile:
     """A profile that leaves pixels alone or refuses the scan: reports and volumes show pixels as they were read."""
+    from med_stylesr.deid import load_profile
+
     profile = load_profile(name)
     if profile.heads != "ignore" or profile.burned_in != "refuse":
         why = "changes pixels (faces or burned-in text), which has to be done before anything is computed of them"

@@ -93,13 +93,13 @@ class Crew(Generic[Item, Result]):
         self.close()
 
     def begin(self) -> Any:
-        """Start the first worker; returns what `start` returned there.
+        """Wait for the first worker, hired before; returns what `start` returned there.
 
         Raises:
             Exception: what `start` raised.
             RuntimeError: if the process ended instead.
         """
-        worker = self._hire()
+        worker = self._workers[0]
         if not wait([worker.connection, worker.process.sentinel], timeout=_START_SECONDS):
             raise RuntimeError("a worker process did not start in time")
         try:
@@ -156,7 +156,8 @@ class Crew(Generic[Item, Result]):
         self._workers.clear()
         self._lifeline.close()
 
-    def _hire(self) -> _Worker[Item]:
+    def hire(self) -> None:
+        """Start a worker, without waiting for it."""
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
             target=serve, args=(theirs, self._lifeline, self._work, self._start, self._arguments), daemon=False
@@ -166,7 +167,6 @@ class Crew(Generic[Item, Result]):
         theirs.close()
         worker: _Worker[Item] = _Worker(process, ours, time.monotonic() + _START_SECONDS)
         self._workers.append(worker)
-        return worker
 
     def _assign(
         self, queue: _Waiting[Item], began: Callable[[Item], None], allowed: Callable[[Item], float | None]
@@ -175,7 +175,7 @@ class Crew(Generic[Item, Result]):
         while len(self._workers) < min(self._jobs, len(queue.items) + busy):
             if self._start_failures >= _START_TRIES:
                 break
-            self._hire()
+            self.hire()
         if not self._workers:
             # Whatever stops processes from starting will stop the next one as well.
             while queue.items:

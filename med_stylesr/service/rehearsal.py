@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from med_stylesr.deid.keys import load_or_create_key
 from med_stylesr.errors import MedStyleError
 from med_stylesr.inference.request import EnhanceOptions
 from med_stylesr.io.series import DicomSeries
@@ -17,7 +16,7 @@ from med_stylesr.io.source import find_inputs
 from med_stylesr.service.manifest import Earlier, Manifest, read_earlier
 from med_stylesr.service.plan import Events, Job, plan, put_skipped
 from med_stylesr.service.preflight import check_places
-from med_stylesr.service.privacy import Privacy
+from med_stylesr.service.privacy import privacy_for
 from med_stylesr.service.settings import EnhanceSettings
 from med_stylesr.service.workers import load_enhancer, result_voxels
 from med_stylesr.volume import CTVolume
@@ -56,7 +55,7 @@ def rehearse(
         key_file=settings.key_file,
     )
     known = settings.key_file if settings.key_file is not None and settings.key_file.exists() else None
-    privacy = Privacy(settings.deidentify, load_or_create_key(known) if settings.deidentify else None)
+    privacy = privacy_for(settings.deidentify, known)
     enhancer = load_enhancer(settings)
     offer = enhancer.offer(settings.through_plane)
     offer.check(settings.options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -37,7 +38,13 @@ _SECONDS_PER_MEGAVOXEL: Final = 40.0
 class Workplace(Protocol):
     """Where jobs are done; a context manager."""
 
-    offer: Offer
+    @property
+    def offer(self) -> Offer:
+        """What its bundles can do; waits until it is ready for work.
+
+        Raises:
+            UsageError: if the bundle or the device cannot be used.
+        """
 
     def __enter__(self) -> Workplace:
         """Be ready for work."""
@@ -102,19 +109,20 @@ class OwnProcess(AbstractContextManager["OwnProcess"]):
 class WorkerProcesses(AbstractContextManager["WorkerProcesses"]):
     """Does jobs in bounded worker processes; one that dies loses its own scan only, and that not at once.
 
-    Raises:
-        UsageError: if the bundle or the device cannot be used.
+    The first one starts with this object, and what is not work for it can be done meanwhile.
     """
 
     def __init__(self, settings: EnhanceSettings, jobs: int) -> None:
         self._settings = settings
         self._memory = _memory_limit(settings, jobs)
         self._crew: Crew[Job, Finished] = Crew(_work, _start, (settings, self._memory), jobs, self._memory)
-        try:
-            self.offer: Offer = self._crew.begin()
-        except BaseException:
-            self._crew.close()
-            raise
+        self._crew.hire()
+
+    @cached_property
+    def offer(self) -> Offer:
+        """See `Workplace`."""
+        offer: Offer = self._crew.begin()
+        return offer
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -78,14 +78,17 @@ def test_workers_that_cannot_even_start_do_not_hang_the_run() -> None:
 
 def test_what_hinders_the_first_worker_is_told_to_whoever_starts_it() -> None:
     with crew(work.square_or_die) as workers:
+        workers.hire()
         assert workers.begin() == "ready"
-    with crew(work.square_or_die, start=work.begin_unfit) as workers, pytest.raises(ValueError, match="no such device"):
-        workers.begin()
+    with crew(work.square_or_die, start=work.begin_unfit) as workers:
+        workers.hire()
+        with pytest.raises(ValueError, match="no such device"):
+            workers.begin()
 
 
 def test_what_is_shared_reaches_every_worker_once_old_and_new() -> None:
     with crew(work.shared_place) as workers:
-        workers.begin()
+        workers.hire()
         workers.share(work.accept, "here")
         results = [result for _, result in workers.spread(range(6), lambda item: None)]
     assert all(places == ["here"] for _, places in results)
