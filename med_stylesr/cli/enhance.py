@@ -70,7 +70,9 @@ def enhance(
             "an ending.",
         ),
     ] = "normal-dose",
-    bundle: Annotated[str, typer.Option(help="Bundle folder, or the name of a shipped one.")] = "ldct_stylesr_2d",
+    bundle: Annotated[
+        str, typer.Option(help="Bundle folder, or the name of a shipped one; ldct_stylesr_2d_fast takes half the time.")
+    ] = "ldct_stylesr_2d",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     runtime: Annotated[
         RuntimeName,
@@ -208,7 +210,6 @@ def enhance(
     from med_stylesr.cli.progress import reporter
 
     with reporter(as_json) as events:
-        from med_stylesr.service.batch import exit_status, run_batch
         from med_stylesr.service.settings import EnhanceSettings, Limits
 
         settings = EnhanceSettings(
@@ -241,6 +242,7 @@ def enhance(
 
             sys.exit(stream_frames(source, dest, settings, lambda line: events({"event": "frame", "told": line})))
         if dry_run:
+            from med_stylesr.service.batch import exit_status
             from med_stylesr.service.rehearsal import rehearse
 
             manifest = rehearse(source, dest, settings, jobs=jobs, resume=resume, events=events)
@@ -253,16 +255,23 @@ def enhance(
                     source, dest, settings, jobs=jobs, cluster=cluster, quiet_seconds=quiet_seconds, events=events
                 )
             )
-        manifest = run_batch(
-            source,
-            dest,
-            settings,
-            jobs=jobs,
-            resume=resume,
-            events=events,
-            retry_quarantined=retry_quarantined,
-            cluster=cluster,
-        )
+        from med_stylesr.service.workers import workplace
+
+        with workplace(settings, jobs, cluster) as place:
+            # Imported while the first worker starts.
+            from med_stylesr.service.batch import exit_status, run_batch
+
+            manifest = run_batch(
+                source,
+                dest,
+                settings,
+                jobs=jobs,
+                resume=resume,
+                events=events,
+                retry_quarantined=retry_quarantined,
+                cluster=cluster,
+                place=place,
+            )
     status = exit_status(manifest)
     if status:
         sys.exit(status)

@@ -17,6 +17,8 @@ from med_stylesr.networks.generator import StyleSRGenerator
 
 BUNDLE_2D = "ldct_stylesr_2d"
 """The bundle for enhancement at the given slices, ×1 and in plane."""
+BUNDLE_FAST = "ldct_stylesr_2d_fast"
+"""The same with fewer blocks: half the cost, a little less noise told from anatomy."""
 BUNDLE_3D = "ldct_stylesr_3d"
 """The bundle for super-resolution through plane."""
 _RESOLVED = "network"

@@ -20,6 +20,8 @@ from med_stylesr.metrics.regions import spread_indices
 
 SLAB: Final = 8
 """Slices read, run and handed on at once."""
+FIRST_SLAB: Final = 2
+"""Slices of the first of them, which is to be seen soon."""
 SLABS_AHEAD: Final = 1
 """Slabs ready before they are asked for; a second one would take memory and no time off."""
 
@@ -60,11 +62,12 @@ class Enhancement:
         return slabs if isinstance(self._stage, MirrorEnsemble) else ahead(slabs, SLABS_AHEAD)
 
     def _in_order(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        step = SLAB * self._options.scale[0]
-        for start in range(0, self.shape[0], step):
-            hu = self._stage.read(start, min(start + step, self.shape[0]))
+        factor, start, count = self._options.scale[0], 0, FIRST_SLAB
+        while start < self.shape[0]:
+            hu = self._stage.read(start, min(start + count * factor, self.shape[0]))
             self._remember(start, hu)
             yield start, hu
+            start, count = start + len(hu), SLAB
 
     def uncertainty(self, start: int) -> NDArray[np.float32]:
         """Spread in HU, float32, of the slab handed out last, which began with slice `start`.

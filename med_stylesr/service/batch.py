@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -39,6 +39,7 @@ def run_batch(
     events: Events,
     retry_quarantined: bool = False,
     cluster: str | None = None,
+    place: Workplace | None = None,
 ) -> Manifest:
     """Enhance everything in `source` into `dest`.
 
@@ -51,6 +52,7 @@ def run_batch(
         events: told what happens.
         retry_quarantined: with `resume`, try again what an earlier run gave up because it killed its worker.
         cluster: Ray cluster whose workers do it, see `cluster.RayWorkers`, or None for this machine.
+        place: of the same settings, jobs and cluster, if there is one already; None makes one.
 
     Returns:
         The manifest, every entry done, failed or skipped.
@@ -70,8 +72,8 @@ def run_batch(
     privacy = privacy_of(settings)
     refuse_mixture(dest, privacy, settings)
     asked = Asked(source, dest, settings, jobs, resume, retry_quarantined)
-    with workplace(settings, jobs, cluster) as place:
-        return work_through(asked, place, privacy, events, lambda: sole_use(dest))
+    with workplace(settings, jobs, cluster) if place is None else nullcontext(place) as ready:
+        return work_through(asked, ready, privacy, events, lambda: sole_use(dest))
 
 
 @dataclass(frozen=True)

@@ -10,23 +10,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from med_stylesr.errors import MedStyleError
-from med_stylesr.inference.request import Offer
 from med_stylesr.io.publish import recovered, remove_leftovers
-from med_stylesr.io.series import DicomSeries
-from med_stylesr.service.attempts import Finished, attempt, event_of, failed
 from med_stylesr.service.lock import join_use
 from med_stylesr.service.manifest import Entry, record_path
 from med_stylesr.service.memory import available_bytes, bound_own
-from med_stylesr.service.plan import Events, Job
-from med_stylesr.service.privacy import Privacy
 from med_stylesr.service.processes import Crew, Lost
-from med_stylesr.service.reading import read_single
 from med_stylesr.service.settings import EnhanceSettings
 
 if TYPE_CHECKING:
-    # Imports torch, which the process that only watches over workers does not need.
+    # Torch, which the process that only watches over workers does not need, and all that reads scans: the first worker
+    # starts before that is imported here.
     from med_stylesr.inference.enhancer import Enhancer
+    from med_stylesr.inference.request import Offer
+    from med_stylesr.service.attempts import Finished
     from med_stylesr.service.jobs import Bench
+    from med_stylesr.service.plan import Events, Job
+    from med_stylesr.service.privacy import Privacy
 
 _FREE_SHARE: Final = 0.9
 """Share of the free memory that all workers together may take."""
@@ -66,6 +65,7 @@ def load_enhancer(settings: EnhanceSettings) -> Enhancer:
         InputError: if the style reference is damaged or shows no body.
     """
     from med_stylesr.inference.enhancer import Enhancer
+    from med_stylesr.service.reading import read_single
 
     reference = None if settings.style_reference is None else read_single(settings.style_reference)
     return Enhancer(settings.bundle, settings.device, settings.runtime, settings.precision, reference)
@@ -74,8 +74,10 @@ def load_enhancer(settings: EnhanceSettings) -> Enhancer:
 def workplace(settings: EnhanceSettings, jobs: int, cluster: str | None) -> Workplace:
     """Workers of a cluster, worker processes, or this process where none are asked for.
 
+    Worker processes start at once; what they load is told of when their offer is asked for.
+
     Raises:
-        UsageError: if the cluster, the bundle or the device cannot be used.
+        UsageError: if the cluster cannot be used.
     """
     if cluster is not None:
         from med_stylesr.service.cluster import RayWorkers
@@ -88,8 +90,16 @@ class OwnProcess(AbstractContextManager["OwnProcess"]):
     """Does one job after the other in this process; what kills it kills the run."""
 
     def __init__(self, settings: EnhanceSettings) -> None:
-        self._settings, self._enhancer = settings, load_enhancer(settings)
-        self.offer = self._enhancer.offer(settings.through_plane)
+        self._settings = settings
+
+    @cached_property
+    def _enhancer(self) -> Enhancer:
+        return load_enhancer(self._settings)
+
+    @cached_property
+    def offer(self) -> Offer:
+        """See `Workplace`."""
+        return self._enhancer.offer(self._settings.through_plane)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -98,6 +108,7 @@ class OwnProcess(AbstractContextManager["OwnProcess"]):
 
     def do(self, todo: Sequence[Job], dest: Path, privacy: Privacy, events: Events) -> Generator[Finished, None, None]:
         """Do the jobs, telling of every slab of slices."""
+        from med_stylesr.service.attempts import attempt
         from med_stylesr.service.jobs import Bench
 
         bench = Bench(dest, self._settings, self._enhancer, privacy)
@@ -132,6 +143,8 @@ class WorkerProcesses(AbstractContextManager["WorkerProcesses"]):
 
     def do(self, todo: Sequence[Job], dest: Path, privacy: Privacy, events: Events) -> Generator[Finished, None, None]:
         """Do the jobs, telling of every slab of slices of each."""
+        from med_stylesr.service.attempts import event_of
+
         self._crew.share(_accept, dest, privacy)
 
         def buried(job: Job, process: int) -> Finished | None:
@@ -171,6 +184,8 @@ def seconds_allowed(job: Job, settings: EnhanceSettings) -> float | None:
 
 def result_voxels(job: Job, settings: EnhanceSettings) -> int:
     """Voxels of a job's result; for volume files, which are not read yet, about as many as they have bytes."""
+    from med_stylesr.io.series import DicomSeries
+
     if not isinstance(job.item, DicomSeries):
         factor = 1
         for s in settings.options.scale:
@@ -219,12 +234,16 @@ def _accept(dest: Path, privacy: Privacy) -> None:
 
 
 def _work(job: Job, tell: Callable[[tuple[int, int]], None]) -> Finished:
+    from med_stylesr.service.attempts import attempt
+
     if _bench is None:
         raise RuntimeError("worker has no place to work in")
     return attempt(job, _bench, lambda done, total: tell((done, total)), die_without_memory=True)
 
 
 def _given_up(job: Job, privacy: Privacy, lost: Lost) -> Finished:
+    from med_stylesr.service.attempts import failed
+
     reason = f"given up after two tries: its worker process {lost.reason}; see --memory-limit and --time-limit"
     return failed(job, privacy, reason, reason, quarantined=True)
 
@@ -238,14 +257,4 @@ def _progress(job: Job, done: int, total: int) -> Mapping[str, Any]:
     return {"event": "progress", "source": job.shown, "number": job.number, "done": done, "total": total}
 
 
-__all__ = [
-    "Events",
-    "Finished",
-    "Job",
-    "Workplace",
-    "attempt",
-    "begun",
-    "load_enhancer",
-    "seconds_allowed",
-    "workplace",
-]
+__all__ = ["Workplace", "begun", "load_enhancer", "result_voxels", "seconds_allowed", "workplace"]

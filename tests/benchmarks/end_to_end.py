@@ -17,6 +17,8 @@ from typing import Final
 import pydicom
 from pydicom.uid import generate_uid
 
+from med_stylesr.inference.bundle import BUNDLE_2D
+
 SPACING_MM: Final = 2.5
 """Between the slices of the generated scan."""
 
@@ -26,6 +28,7 @@ class Run:
     """One run of the program.
 
     Attributes:
+        bundle: 2D bundle.
         slices: of the input.
         first_s: seconds from the start of the process to the first slices that are done.
         wall_s: seconds in all.
@@ -33,6 +36,7 @@ class Run:
         peak_gb: memory of its largest process, 10⁹ bytes.
     """
 
+    bundle: str
     slices: int
     first_s: float
     wall_s: float
@@ -41,7 +45,7 @@ class Run:
 
 
 class Runs:
-    """Runs of `med-stylesr enhance` on generated scans, with a cache that a first run has filled.
+    """Runs of `med-stylesr enhance` on generated scans; the first one of a kind fills the cache.
 
     Args:
         sample: DICOM folder whose slices are repeated.
@@ -54,16 +58,11 @@ class Runs:
         self._environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
         self._environment["MED_STYLESR_CACHE"] = str(folder / "cache")
 
-    def warm(self, scales: Sequence[tuple[int, int, int]]) -> None:
-        """Let everything be compiled and cached that runs at these scales need."""
-        for scale in scales:
-            self.run(9, scale)
-
-    def run(self, slices: int, scale: tuple[int, int, int] = (1, 1, 1)) -> Run:
+    def run(self, slices: int, scale: tuple[int, int, int] = (1, 1, 1), bundle: str = BUNDLE_2D) -> Run:
         """Enhance a scan of so many slices, with its report."""
         source = self._scan(slices)
         command = [sys.executable, "-m", "med_stylesr", "enhance", str(source), str(self._folder / "out")]
-        command += ["--json", "--overwrite", "--scale", *map(str, scale)]
+        command += ["--json", "--overwrite", "--bundle", bundle, "--scale", *map(str, scale)]
         began, first = time.monotonic(), 0.0
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=self._environment) as process:
             for line in process.stdout or ():
@@ -75,7 +74,7 @@ class Runs:
         if process.returncode:
             raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
         wall = time.monotonic() - began
-        return Run(slices, first, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e9)
+        return Run(bundle, slices, first, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e9)
 
     def _scan(self, slices: int) -> Path:
         """Uncompressed slices of the sample, over and over, at even distances."""
@@ -105,17 +104,18 @@ def runs(sample: Path) -> Iterator[Runs]:
         yield Runs(sample, Path(name))
 
 
-def rows(measured: Sequence[Run], through_plane: Run) -> list[list[str]]:
+def rows(measured: Sequence[Run], fast: Sequence[Run], through_plane: Run) -> list[list[str]]:
     """A table of runs."""
-    head = ["slices", "scale", "seconds", "of it to the first slices", "CPU seconds a further slice", "memory, GB"]
-    table = [head]
-    for before, run in zip([None, *measured], measured, strict=False):
+    head = ["bundle", "slices", "scale", "seconds", "to the first slices", "CPU seconds a further slice", "memory, GB"]
+
+    def row(run: Run, scale: str, before: Run | None) -> list[str]:
         further = f"{(run.cpu_s - before.cpu_s) / (run.slices - before.slices):.3f}" if before else ""
-        table.append(
-            [str(run.slices), "1 1 1", f"{run.wall_s:.1f}", f"{run.first_s:.1f}", further, f"{run.peak_gb:.2f}"]
-        )
-    deep = through_plane
+        seconds = [f"{run.wall_s:.1f}", f"{run.first_s:.1f}", further]
+        return [run.bundle, str(run.slices), scale, *seconds, f"{run.peak_gb:.2f}"]
+
     return [
-        *table,
-        [str(deep.slices), "2 1 1", f"{deep.wall_s:.1f}", f"{deep.first_s:.1f}", "", f"{deep.peak_gb:.2f}"],
+        head,
+        *(row(run, "1 1 1", before) for before, run in zip([None, *measured], measured, strict=False)),
+        *(row(run, "1 1 1", before) for before, run in zip([None, *fast], fast, strict=False)),
+        row(through_plane, "2 1 1", None),
     ]

@@ -120,11 +120,12 @@ def trained(name: str, label: str, folder: Path, kind: str, style: str | None = 
     return Method(f"{name}-{style}" if style else name, told, kind, f"{digest} {style}", run)
 
 
-def methods(enhancer: Enhancer, parameters: Mapping[str, float], peers: Path) -> list[Method]:
+def methods(enhancer: Enhancer, fast: Enhancer, parameters: Mapping[str, float], peers: Path) -> list[Method]:
     """All rows in the order of the tables.
 
     Args:
         enhancer: with the shipped bundle.
+        fast: with the pruned one.
         parameters: of the filters, from tuning.
         peers: trained networks.
     """
@@ -145,5 +146,7 @@ def methods(enhancer: Enhancer, parameters: Mapping[str, float], peers: Path) ->
         ours(enhancer, "smooth", f"`smooth` `--dose {DOSE}`", EnhanceOptions(style="smooth", request=told)),
         ours(enhancer, "normal-dose", f"`normal-dose` `--dose {DOSE}`", EnhanceOptions(request=told)),
         ours(enhancer, "normal-dose-untold", "`normal-dose`, dose not told", EnhanceOptions()),
+        ours(fast, "smooth-fast", f"`smooth` `--dose {DOSE}`, fast", EnhanceOptions(style="smooth", request=told)),
+        ours(fast, "normal-dose-fast", f"`normal-dose` `--dose {DOSE}`, fast", EnhanceOptions(request=told)),
     ]
     return rows

@@ -29,6 +29,7 @@ from benchmarks.store import Store
 from benchmarks.tuning import tune
 
 from med_stylesr.errors import InputError, MedStyleError, UsageError
+from med_stylesr.inference.bundle import BUNDLE_FAST
 from med_stylesr.inference.enhancer import Enhancer
 from med_stylesr.metrics.distribution import frechet_distance
 from med_stylesr.networks.features import shipped_encoder
@@ -59,7 +60,7 @@ class Benchmark:
         self.edge = min(edge or resolution.EDGE, resolution.EDGE)
         self.names = [scan.name for scan in self.tests]
         self.parameters = tune(list(scans(cache / "tune")), DOSE, store)
-        self.rows = methods(self.enhancer, self.parameters, peers)
+        self.rows = methods(self.enhancer, Enhancer(BUNDLE_FAST, device="cpu"), self.parameters, peers)
 
     def result(self, row: Method, scan: BenchmarkScan) -> Hu:
         """A method's slices at low dose."""

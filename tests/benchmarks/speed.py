@@ -31,7 +31,7 @@ from benchmarks.peers.wgan_vgg import WganVggGenerator
 from numpy.typing import NDArray
 from torch import nn
 
-from med_stylesr.inference.bundle import BUNDLE_2D, LoadedBundle, load_bundle
+from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_FAST, LoadedBundle, load_bundle
 from med_stylesr.inference.choice import choose_runtime
 from med_stylesr.inference.parity import Parity
 from med_stylesr.inference.runtime import Runtime
@@ -73,17 +73,20 @@ def main() -> None:
     image = torch.from_numpy(low[4:7])[None]
     seconds = in_turn(calls(bundle, runtimes, image), arguments.rounds)
     with end_to_end.runs(SAMPLE / "quarter_dose") as program:
-        program.warm([(1, 1, 1), (2, 1, 1)])
-        scans = [program.run(count) for count in sorted(arguments.slices)]
+        for scale, name in (((1, 1, 1), BUNDLE_2D), ((2, 1, 1), BUNDLE_2D), ((1, 1, 1), BUNDLE_FAST)):
+            program.run(9, scale, name)
+        lengths = sorted(arguments.slices)
+        scans = [program.run(count) for count in lengths]
+        fast = [program.run(count, bundle=BUNDLE_FAST) for count in (lengths[0], lengths[-1])]
         deep = program.run(arguments.through_plane, (2, 1, 1))
     peers, shares = peer_rows(bundle, seconds)
     parts = {
         "machine": machine(load, seconds),
         "runtimes": runtime_rows(runtimes, seconds, low, normal),
         "peers": peers,
-        "scans": end_to_end.rows(scans, deep),
+        "scans": end_to_end.rows(scans, fast, deep),
         "start": start_rows(),
-        "targets": speed_targets.rows(seconds, shares, scans, deep),
+        "targets": speed_targets.rows(seconds, shares, scans, fast, deep),
     }
     text = arguments.page.read_text(encoding="utf-8")
     for name, rows in parts.items():

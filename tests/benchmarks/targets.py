@@ -70,6 +70,10 @@ def denoising(rows: list[Method], records: Mapping[str, Records]) -> list[Check]
         checks.append(
             Check(f"`{style}`: HU shift < 1 HU in every tissue and scan", f"{worst:+.2f} HU ({tissue})", abs(worst) < 1)
         )
+    if {"smooth-fast", "normal-dose-fast"} <= set(psnr):
+        for style in ("smooth", "normal-dose"):
+            loss = pooling.mean(psnr[f"{style}-fast"]) - pooling.mean(psnr[style])
+            checks.append(Check(f"`{style}`: fast bundle < 0.2 dB below the whole one", f"{loss:+.2f} dB", loss > -0.2))
     index = {name: pooling.structure(records[name]) for name in [*peers, "normal-dose"]}
     checks.append(_against("structure index below every peer's", index, peers, "normal-dose", larger=False))
     return checks
