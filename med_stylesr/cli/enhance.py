@@ -65,9 +65,9 @@ def enhance(
         str,
         typer.Option(
             metavar="NAME|PATH",
-            help="A style of the bundle (normal-dose; smooth: the least noise; soft, sharp: one kernel at normal dose; "
-            "as-is: super-resolves only), or a normal-dose scan to take kernel and texture from: a path with a / or "
-            "an ending.",
+            help="A style of the bundle (normal-dose; smooth: less noise, nearest to normal dose in the mean square; "
+            "noise-free: none; soft, sharp: one kernel at normal dose; as-is: super-resolves only), or a normal-dose "
+            "scan to take kernel and texture from: a path with a / or an ending.",
         ),
     ] = "normal-dose",
     bundle: Annotated[

@@ -131,10 +131,9 @@ def flat_rois(
     candidates: list[tuple[float, Roi]] = []
     for k in spread_indices(reference.shape[0], 32):
         smooth = ndimage.gaussian_filter(reference[k].astype(np.float64), sigma, mode="nearest")
-        view = np.lib.stride_tricks.sliding_window_view(smooth, (size, size))[::step, ::step]
-        inside = (view.min((2, 3)) >= tissue.low) & (view.max((2, 3)) < tissue.high)
-        rows, columns = np.nonzero(inside)
-        structure = view[rows, columns].std((1, 2))
+        soft = _windows((smooth >= tissue.low) & (smooth < tissue.high), size, step)
+        rows, columns = np.nonzero(soft.all((2, 3)))
+        structure = _windows(smooth, size, step)[rows, columns].std((1, 2))
         candidates += [
             (float(s), Roi(k, int(r) * step, int(c) * step, size))
             for s, r, c in zip(structure, rows, columns, strict=True)
@@ -146,6 +145,11 @@ def flat_rois(
         if not any(_overlap(roi, other) for other in chosen):
             chosen.append(roi)
     return chosen
+
+
+def _windows(image: NDArray[Any], size: int, step: int) -> NDArray[Any]:
+    """Squares of an image at every `step` voxels, (rows, columns, size, size), without a copy."""
+    return np.lib.stride_tricks.sliding_window_view(image, (size, size))[::step, ::step]
 
 
 def _overlap(a: Roi, b: Roi) -> bool:

@@ -61,7 +61,8 @@ def styles():
     """Styles of the shipped bundle; a bundle of one's own may have others."""
     return (
         ("normal-dose", _("Normal dose: level and texture")),
-        ("smooth", _("Smooth: the least noise")),
+        ("smooth", _("Smooth: less noise")),
+        ("noise-free", _("Without noise")),
         ("soft", _("Soft kernel at normal dose")),
         ("sharp", _("Sharp kernel at normal dose")),
         ("as-is", _("As it is: resolution only")),
