@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks import pooling
 from benchmarks.methods import DOSE, Method
 from benchmarks.pooling import Records
+from benchmarks.recipes import RECIPES
 from benchmarks.targets import CONVENTION, Check
 
 from med_stylesr.metrics.fidelity import CONVENTIONS
@@ -26,6 +27,7 @@ class Numbers:
         pixels: rows and columns that were measured.
         checks: targets.
         frechet: method → distance; empty without the encoder.
+        bias: style → scan → HU that it moves tissues by, noise aside.
         in_plane: scan → dose → method → dB.
         through: "factor scan" → dose → method → dB.
         kernels: direction → method → HU.
@@ -42,6 +44,7 @@ class Numbers:
     pixels: int = 512
     checks: list[Check] = field(default_factory=list)
     frechet: dict[str, float] = field(default_factory=dict)
+    bias: dict[str, Records] = field(default_factory=dict)
     in_plane: dict[str, Any] = field(default_factory=dict)
     through: dict[str, Any] = field(default_factory=dict)
     kernels: dict[str, Any] = field(default_factory=dict)
@@ -87,6 +90,7 @@ def page(n: Numbers, images: str) -> str:
         "core, on the same pairs; papers train for days. The shipped weights were trained longer: see their model "
         "card. Filters are tuned for this dose, and ours is told it (`--dose`) where its row says so.",
         f"Measured on the middle {n.pixels} × {n.pixels} pixels of slices.",
+        *_budgets(n),
         "## Targets",
         table(
             ["Target", "Found", "Met"],
@@ -113,7 +117,10 @@ def page(n: Numbers, images: str) -> str:
         f"![Noise power spectra]({images}/benchmark-nps.png)",
         "## HU",
         "Result minus input in HU: mean over all voxels of a tissue, in brackets the scan where it is largest.",
-        _shift_table(n),
+        _shift_table({row.label: n.records[row.name] for row in n.rows if row.kind != "input"}),
+        "Noise alone moves the means of small regions, and whatever takes it away moves them back. The bias of ours: "
+        "mean of the results for two inputs whose noise is opposite everywhere, minus normal dose.",
+        _shift_table({f"`{style}` `--dose {DOSE}`": records for style, records in n.bias.items()}),
         "## Strength",
         f"`--dose F` aims at √F of the noise amplitude. Measured in flat soft tissue with noise of both signs, so that "
         f"anatomy cancels. ![Noise left over strength]({images}/benchmark-strength.png)",
@@ -140,6 +147,17 @@ def page(n: Numbers, images: str) -> str:
         _ablation(n),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _budgets(n: Numbers) -> list[str]:
+    """A sentence where networks were trained for less than their recipes ask for."""
+    less = {
+        (record["minutes"], RECIPES[name].minutes)
+        for name, record in n.peers.items()
+        if record["minutes"] < RECIPES[name].minutes
+    }
+    told = ", ".join(f"{had:g} CPU minutes instead of {asked:g}" for had, asked in sorted(less, reverse=True))
+    return [f"Networks of this run were trained for less than their recipes ask for: {told}."] if less else []
 
 
 def _psnr_row(row: Method, records: Records, scans: list[str]) -> list[str]:
@@ -176,8 +194,8 @@ def _texture_row(row: Method, n: Numbers) -> list[str]:
     return [row.label, *cells]
 
 
-def _shift_table(n: Numbers) -> str:
-    shifts = {row.label: pooling.tissue_shift(n.records[row.name]) for row in n.rows if row.kind != "input"}
+def _shift_table(records: Mapping[str, Records]) -> str:
+    shifts = {label: pooling.tissue_shift(each) for label, each in records.items()}
     tissues = list(dict.fromkeys(tissue for each in shifts.values() for tissue in each))
     rows = [
         [label, *(f"{each[t][0]:+.2f} ({each[t][1]:+.2f})" if t in each else "–" for t in tissues)]
@@ -242,6 +260,9 @@ def _ablation(n: Numbers) -> str:
         return "Not run: `make benchmark-peers` trains the variants, and they then appear here."
     head = list(next(iter(n.ablation.values())))
     minutes = next(iter(n.peers[name]["minutes"] for name in n.peers if name.startswith("ablation")))
-    told = f"Our network trained {minutes:g} CPU minutes, fidelity losses only; means over scans."
+    told = (
+        f"Our network trained {minutes:g} CPU minutes, fidelity losses only; means over scans. That is short, and the "
+        "differences are of the size of those between two runs: only the large ones mean anything."
+    )
     rows = [[name, *(number(each[key], 3) for key in head)] for name, each in n.ablation.items()]
     return told + "\n\n" + table(["Variant", *head], rows)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from benchmarks import cost, kernels, pictures, pooling, resolution, strength_check, targets
+from benchmarks import cost, hu_bias, kernels, pictures, pooling, resolution, strength_check, targets
 from benchmarks.distance import patch_features
 from benchmarks.measure import VERSION, measure
 from benchmarks.methods import DOSE, Method, apply_network, enhanced, load_trained, methods
@@ -85,6 +85,7 @@ class Benchmark:
             print(f"{row.label}: {pictures.mean_psnr(records[row.name]):.2f} dB", flush=True)
         n = Numbers(self.rows, records, pixels=self.tests[0].normal.shape[1])
         n.frechet = self._frechet()
+        n.bias = hu_bias.biases(self.rows, self.tests, DOSE, self.store)
         nlm = self.parameters["nlm"]
         for scan in self.tests:
             n.in_plane[scan.name] = resolution.in_plane(scan, self.enhancer, nlm, self.peers, self.store)
@@ -112,6 +113,7 @@ class Benchmark:
         n.peers = {f.parent.name: json.loads(f.read_text()) for f in sorted(self.peers.glob("*/record.json"))}
         n.checks = [
             *targets.denoising(self.rows, records),
+            *targets.hu_bias(n.bias),
             *targets.resolution(n.in_plane, n.through),
             *targets.kernels(n.kernels),
             *targets.strength(n.strength),

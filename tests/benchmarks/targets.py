@@ -68,7 +68,11 @@ def denoising(rows: list[Method], records: Mapping[str, Records]) -> list[Check]
         shifts = pooling.tissue_shift(records[style])
         tissue, (_, worst) = max(shifts.items(), key=lambda item: abs(item[1][1]))
         checks.append(
-            Check(f"`{style}`: HU shift < 1 HU in every tissue and scan", f"{worst:+.2f} HU ({tissue})", abs(worst) < 1)
+            Check(
+                f"`{style}`: every tissue's mean within 1 HU of the input's",
+                f"{worst:+.2f} HU ({tissue})",
+                abs(worst) < 1,
+            )
         )
     if {"smooth-fast", "normal-dose-fast"} <= set(psnr):
         for style in ("smooth", "normal-dose"):
@@ -76,6 +80,16 @@ def denoising(rows: list[Method], records: Mapping[str, Records]) -> list[Check]
             checks.append(Check(f"`{style}`: fast bundle < 0.2 dB below the whole one", f"{loss:+.2f} dB", loss > -0.2))
     index = {name: pooling.structure(records[name]) for name in [*peers, "normal-dose"]}
     checks.append(_against("structure index below every peer's", index, peers, "normal-dose", larger=False))
+    return checks
+
+
+def hu_bias(biases: Mapping[str, Records]) -> list[Check]:
+    """Targets of what a style does to means of tissues by itself, noise aside: style → scan → figures."""
+    checks = []
+    for style, records in biases.items():
+        tissue, (_, worst) = max(pooling.tissue_shift(records).items(), key=lambda item: abs(item[1][1]))
+        target = f"`{style}`: HU bias < 1 HU in every tissue and scan"
+        checks.append(Check(target, f"{worst:+.2f} HU ({tissue})", abs(worst) < 1))
     return checks
 
 

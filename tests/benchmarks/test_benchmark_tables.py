@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import pooling, targets, tuning
+from benchmarks import hu_bias, pooling, targets, tuning
 from benchmarks.measure import measure
 from benchmarks.methods import Method, partly
 from benchmarks.page import Numbers, page, table
@@ -120,6 +120,13 @@ def test_noise_power_and_shift_are_those_that_were_put_in() -> None:
 def test_shift_is_weighted_by_voxels_and_the_worst_scan_is_told() -> None:
     records = {"a": {"shift_hu": {"fat": [3000, 1.0]}}, "b": {"shift_hu": {"fat": [1000, -3.0], "bone": [10, 90.0]}}}
     assert pooling.tissue_shift(records) == {"fat": (0.0, -3.0)}
+
+
+def test_bias_is_what_a_method_adds_and_not_what_noise_does() -> None:
+    one = scan()
+    method = Method("smooth", "m", "ours", "m", lambda low, s: low[list(s.wanted)] + 3)
+    for _, hu in hu_bias.bias(method, one, 0.25).values():
+        assert hu == pytest.approx(3.0, abs=1e-3)
 
 
 def test_half_kept_gives_back_its_share() -> None:

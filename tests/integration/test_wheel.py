@@ -28,7 +28,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_wheel_holds_bundles_weights_profiles_and_sample(unpacked: Path) -> None:
     package = unpacked / "med_stylesr"
-    for name in ("ldct_stylesr_2d", "ldct_stylesr_3d"):
+    for name in ("ldct_stylesr_2d", "ldct_stylesr_2d_fast", "ldct_stylesr_3d"):
         weights = package / "bundles" / name / "models" / "model.pt"
         assert 10_000 < weights.stat().st_size < 25e6
         assert (package / "bundles" / name / "configs" / "metadata.json").is_file()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from med_stylesr.errors import UsageError
-from med_stylesr.inference.bundle import BUNDLE_2D, find_bundle
+from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_FAST, find_bundle
 from med_stylesr.inference.normal_dose import FILE, WATER_PER_MM, Acquisition, NormalDoseNoise
 from med_stylesr.inference.normal_dose_fit import Observation, learn, simulated_offset
 
@@ -173,9 +173,10 @@ def test_learning_from_nothing_is_refused() -> None:
         learn([Observation("unknown", replace(CHEST, kernel_class=None), 10.0)], "0" * 64, "smooth")
 
 
-def test_the_shipped_table_was_learned_with_the_shipped_weights(shipped: NormalDoseNoise) -> None:
-    weights = find_bundle(BUNDLE_2D) / "models" / "model.pt"
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    assert shipped.weights_sha256 == digest, (
-        f"{weights.name} has changed since {FILE} was learned: run `python tools/learn_normal_dose_noise.py SCANS`"
+@pytest.mark.parametrize("bundle", [BUNDLE_2D, BUNDLE_FAST])
+def test_the_shipped_table_was_learned_with_the_shipped_weights(bundle: str) -> None:
+    weights, table = find_bundle(bundle) / "models" / "model.pt", NormalDoseNoise.of_bundle(find_bundle(bundle))
+    assert table is not None
+    assert table.weights_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest(), (
+        f"{bundle} has changed since: run `python tools/learn_normal_dose_noise.py SCANS --bundle {bundle}`"
     )
