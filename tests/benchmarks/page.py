@@ -115,6 +115,11 @@ def page(n: Numbers, images: str) -> str:
         ),
         table(_texture_head(n), (_texture_row(row, n) for row in n.rows)),
         f"![Noise power spectra]({images}/benchmark-nps.png)",
+        "Noise power over that of normal dose on every scan, of the input and of `normal-dose` told the dose. A scan at "
+        f"dose {DOSE} should have {1 / DOSE:g} times the power. Where the simulation inserts more (it takes the scan's own "
+        "noise for higher than it is), √F of that is more than normal dose has, and costs decibels against `smooth`, "
+        "which keeps F.",
+        table(["Scan", *BANDS_PER_MM], _noise_rows(n)),
         "## HU",
         "Result minus input in HU: mean over all voxels of a tissue, in brackets the scan where it is largest.",
         _shift_table({row.label: n.records[row.name] for row in n.rows if row.kind != "input"}),
@@ -192,6 +197,20 @@ def _texture_row(row: Method, n: Numbers) -> list[str]:
     if n.frechet:
         cells.append(number(n.frechet[row.name] / n.frechet["input"]))
     return [row.label, *cells]
+
+
+def _noise_rows(n: Numbers) -> list[list[str]]:
+    """Scan, and per band the noise power of input and result over that of normal dose."""
+
+    def ratio(method: str, scan: str, band: str) -> str:
+        spectrum = n.records[method][scan]["spectrum"]
+        own, normal = spectrum["bands"][band] if spectrum else (None, None)
+        return number(own / normal if own and normal else None)
+
+    return [
+        [scan, *(f"{ratio('input', scan, band)} → {ratio('normal-dose', scan, band)}" for band in BANDS_PER_MM)]
+        for scan in n.records["input"]
+    ]
 
 
 def _shift_table(records: Mapping[str, Records]) -> str:

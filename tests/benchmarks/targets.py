@@ -58,10 +58,10 @@ def denoising(rows: list[Method], records: Mapping[str, Records]) -> list[Check]
     )
     mine = records["normal-dose"]
     for band, (ratio, low, high) in pooling.band_ratios(mine).items():
-        told = f"{ratio:.2f} (scans {low:.2f} to {high:.2f})"
+        told = f"{ratio:.3f} (scans {low:.2f} to {high:.2f})"
         checks.append(Check(f"noise power 0.7 to 1.4 of normal dose, {band}", told, BANDS[0] <= ratio <= BANDS[1]))
     shift = pooling.frequency_shift(mine, "peak_per_mm")
-    checks.append(Check("NPS peak shift < 10 %", f"{shift:.0%}", shift < 0.1))
+    checks.append(Check("NPS peak shift < 10 %", f"{shift:.1%}", shift < 0.1))
     ccc = {name: pooling.mean(pooling.radiomic_concordance(records[name])) for name in [*peers, "normal-dose"]}
     checks.append(_against("radiomic concordance above every peer's", ccc, peers, "normal-dose", larger=True))
     for style in ("smooth", "normal-dose"):
