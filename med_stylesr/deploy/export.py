@@ -167,7 +167,7 @@ def _parity(run: Run, whole: WholeNetwork, image: Tensor) -> Parity:
 
 
 def _write_onnx(whole: WholeNetwork, image: Tensor, stem: Path, options: ExportOptions, written: list[Path]) -> Run:
-    import onnxruntime
+    from med_stylesr.inference.quiet_onnxruntime import onnxruntime
 
     path = _written(written, stem, ".onnx")
     path.write_bytes(_onnx(whole, image, options.size is None))
@@ -176,7 +176,7 @@ def _write_onnx(whole: WholeNetwork, image: Tensor, stem: Path, options: ExportO
 
 
 def _write_openvino(whole: WholeNetwork, image: Tensor, stem: Path, options: ExportOptions, written: list[Path]) -> Run:
-    import openvino
+    from med_stylesr.inference.quiet_openvino import openvino
 
     core = openvino.Core()
     path = _written(written, stem, ".xml")
@@ -203,7 +203,7 @@ def _write_torchscript(
 
 def _write_mobile(whole: WholeNetwork, image: Tensor, stem: Path, options: ExportOptions, written: list[Path]) -> Run:
     """The convolutions only; what runs them does the rest as every runtime of this program does."""
-    import onnxruntime
+    from med_stylesr.inference.quiet_onnxruntime import onnxruntime
 
     path, network = _written(written, stem, ".onnx"), whole.network
     path.write_bytes(mobile.mobile_onnx(network, whole.scale, whole.style, image, options.precision))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor
 
 from med_stylesr.inference.model_cache import CachedModels
 from med_stylesr.inference.onnx_model import CODE, IMAGE, convolutions_to_onnx
+from med_stylesr.inference.quiet_onnxruntime import onnxruntime
 from med_stylesr.inference.runtime import FLOAT32, ROWS_PER_BAND, Runtime
 from med_stylesr.networks.generator import StyleSRGenerator
 

@@ -6,12 +6,12 @@ import threading
 from typing import Any
 
 import numpy as np
-import openvino
 import torch
 from torch import Tensor
 
 from med_stylesr.inference.model_cache import CachedModels
 from med_stylesr.inference.onnx_model import CODE, IMAGE, convolutions_to_onnx
+from med_stylesr.inference.quiet_openvino import openvino
 from med_stylesr.inference.runtime import BFLOAT16, FLOAT32, ROWS_PER_BAND, Runtime
 from med_stylesr.inference.side_by_side import lanes_for
 from med_stylesr.networks.generator import StyleSRGenerator

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -178,6 +180,9 @@ def enhance_series(
             if watch is not None:
                 watch(start, hu)
             progress(start + len(hu), grid.shape[0])
+            if start == 0 and partial_page:
+                # Beside the networks, which leave Python idle: half a second less at the end.
+                threading.Thread(target=_import_report, daemon=True).start()
         facts = _facts(enhancement, grid)
         hindered = write_report(partial_page, sample, source, facts) if partial_page else []
         if partial_page and not hindered:
@@ -260,6 +265,11 @@ def _publish(staging: Staging, places: Sequence[Path], outcome: Outcome, journal
 
 def _facts(enhancement: Enhancement, grid: VoxelGrid) -> dict[str, Any]:
     return {"shape": list(grid.shape), "spacing_mm": [round(mm, 6) for mm in grid.spacing_mm], **enhancement.facts()}
+
+
+def _import_report() -> None:
+    with suppress(ImportError):
+        import med_stylesr.report.enhance_report  # noqa: F401
 
 
 def write_report(page: Path, sample: ReportSample, source: SliceSource, facts: dict[str, Any]) -> list[str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-import openvino
 import pytest
 import torch
 
@@ -19,6 +18,7 @@ from med_stylesr.errors import InputError, UsageError
 from med_stylesr.inference.bundle import LoadedBundle
 from med_stylesr.inference.model_cache import CachedModels
 from med_stylesr.inference.parity import Parity
+from med_stylesr.inference.quiet_openvino import openvino
 from med_stylesr.networks.generator import StyleSRGenerator
 
 
