@@ -73,6 +73,8 @@ def run_batch(
     refuse_mixture(dest, privacy, settings)
     asked = Asked(source, dest, settings, jobs, resume, retry_quarantined)
     with workplace(settings, jobs, cluster) if place is None else nullcontext(place) as ready:
+        if not ready.starts_apart:
+            ready.offer.check(settings.options)
         return work_through(asked, ready, privacy, events, lambda: sole_use(dest))
 
 
@@ -114,7 +116,7 @@ def work_through(
     created = _moment()
     events({"event": "scan", "source": str(source)})
     with find_inputs(source) as inputs:
-        # Asked this late, since worker processes start meanwhile.
+        # Asked this late, since worker processes may start meanwhile.
         place.offer.check(settings.options)
         inputs.series = [one for one in inputs.series if all(ready(file.path) for file in one.files)]
         inputs.volumes = [one for one in inputs.volumes if ready(one.path)]

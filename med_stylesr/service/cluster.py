@@ -95,6 +95,8 @@ class RayWorkers(AbstractContextManager["RayWorkers"]):
         UsageError: if there is no Ray, no such cluster, or the bundle or the device cannot be used.
     """
 
+    starts_apart = True
+
     def __init__(self, settings: EnhanceSettings, jobs: int, address: str) -> None:
         self._settings, self._jobs = settings, jobs
         self._ray = _connected(address, jobs, max(1, settings.threads))

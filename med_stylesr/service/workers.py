@@ -37,6 +37,9 @@ _SECONDS_PER_MEGAVOXEL: Final = 40.0
 class Workplace(Protocol):
     """Where jobs are done; a context manager."""
 
+    starts_apart: bool
+    """Whether it gets ready while this process does something else."""
+
     @property
     def offer(self) -> Offer:
         """What its bundles can do; waits until it is ready for work.
@@ -89,6 +92,8 @@ def workplace(settings: EnhanceSettings, jobs: int, cluster: str | None) -> Work
 class OwnProcess(AbstractContextManager["OwnProcess"]):
     """Does one job after the other in this process; what kills it kills the run."""
 
+    starts_apart = False
+
     def __init__(self, settings: EnhanceSettings) -> None:
         self._settings = settings
 
@@ -122,6 +127,8 @@ class WorkerProcesses(AbstractContextManager["WorkerProcesses"]):
 
     The first one starts with this object, and what is not work for it can be done meanwhile.
     """
+
+    starts_apart = True
 
     def __init__(self, settings: EnhanceSettings, jobs: int) -> None:
         self._settings = settings

@@ -202,13 +202,15 @@ def _texture_row(row: Method, n: Numbers) -> list[str]:
 def _noise_rows(n: Numbers) -> list[list[str]]:
     """Scan, and per band the noise power of input and result over that of normal dose."""
 
+    methods = [name for name in ("input", "normal-dose") if name in n.records]
+
     def ratio(method: str, scan: str, band: str) -> str:
         spectrum = n.records[method][scan]["spectrum"]
         own, normal = spectrum["bands"][band] if spectrum else (None, None)
         return number(own / normal if own and normal else None)
 
     return [
-        [scan, *(f"{ratio('input', scan, band)} → {ratio('normal-dose', scan, band)}" for band in BANDS_PER_MM)]
+        [scan, *(" → ".join(ratio(method, scan, band) for method in methods) for band in BANDS_PER_MM)]
         for scan in n.records["input"]
     ]
 
