@@ -1,11 +1,11 @@
 r"""Make a smaller bundle of a trained one by taking away whole blocks; it is to be fine-tuned after that.
 
-    python tools/prune_bundle.py ldct_stylesr_2d bundles/ldct_stylesr_2d_fast --scan SCAN --num-blocks 0,1 1 2
-    med-stylesr train bundles/ldct_stylesr_2d_fast --overlay bundles/ldct_stylesr_2d_fast/configs/finetune.json \
-        --data SCANS --run-dir runs/fast
+    python tools/prune_bundle.py MINE MINE_FAST --scan SCAN --num-blocks 1 1 0
+    med-stylesr train MINE_FAST --overlay MINE_FAST/configs/finetune.json --data SCANS --run-dir runs/fast
 
 SCAN is a low-dose DICOM series or volume; which blocks matter is measured on some of its slices. The new bundle is the
-old one with other `num_blocks` in its configs and what is left of the weights; its pages still tell of the old.
+old one with other `num_blocks` in its configs and what is left of the weights; its pages still tell of the old, and the
+table of normal-dose noise, which holds for the old weights only, is left out.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from med_stylesr.inference.bundle import load_bundle
+from med_stylesr.inference.normal_dose import FILE
 from med_stylesr.io.dicom_read import read_volume
 from med_stylesr.io.source import find_inputs
 from med_stylesr.io.volume_file import read_volume_file
@@ -35,6 +36,8 @@ def main() -> None:
     parser.add_argument("--scan", type=Path, required=True)
     parser.add_argument("--num-blocks", type=_count, nargs="+", required=True, help="per level; a pair as DOWN,UP")
     arguments = parser.parse_args()
+    if arguments.out.exists():
+        parser.error(f"{arguments.out} exists; choose another place")
     loaded = load_bundle(arguments.bundle, torch.device("cpu"))
     if loaded.network.spatial_dims != 2:
         parser.error("only 2D bundles are pruned by this tool")
@@ -47,8 +50,11 @@ def main() -> None:
     importance = block_importance(loaded.network, images, loaded.network.scales[0])
     for name, change in importance.items():
         print(f"{name:<28}{change:8.3f} HU")
-    pruned = prune(loaded.network, importance, arguments.num_blocks)
-    shutil.copytree(loaded.path, arguments.out, ignore=shutil.ignore_patterns("runs", "*.pt"))
+    try:
+        pruned = prune(loaded.network, importance, arguments.num_blocks)
+    except ValueError as error:
+        parser.error(str(error))
+    shutil.copytree(loaded.path, arguments.out, ignore=shutil.ignore_patterns("runs", "*.pt", FILE.name))
     for path in (arguments.out / "configs").glob("*.json"):
         config = json.loads(path.read_text(encoding="utf-8"))
         if "num_blocks" in config:
@@ -59,7 +65,9 @@ def main() -> None:
 
 
 def _count(text: str) -> BlockCount:
-    numbers = [int(number) for number in text.split(",")]
+    numbers = [int(number) for number in text.split(",") if number.isdecimal()]
+    if not text.replace(",", "", 1).isdecimal() or len(numbers) not in (1, 2):
+        raise argparse.ArgumentTypeError(f"{text} is neither a number of blocks nor a pair DOWN,UP")
     return numbers[0] if len(numbers) == 1 else numbers
 
 
