@@ -50,7 +50,7 @@ def main() -> None:
         volume = read_volume(series)
         simulator = LowDoseSimulator(SCANNERS["ge-lightspeed"], DetectorModel())
         hu = torch.from_numpy(volume.hu.astype(np.float32))
-        calibration = calibrate(simulator, hu, volume.spacing_mm)
+        calibration = calibrate(simulator, hu, volume.spacing_mm, tube_current_modulation=0.0)
         noise = simulator.noise(
             hu, volume.spacing_mm, DOSE, calibration, seed=SEED, thickness_mm=series.thickness_mm
         ).numpy()

@@ -48,8 +48,12 @@ def simulate(
         float, typer.Option(metavar="PHOTONS", help="SD of the electronic noise in photons a ray.")
     ] = 3.16,
     tube_current_modulation: Annotated[
-        float, typer.Option(metavar="0..1", help="In-plane modulation of the tube current: 0 none, 0.5 optimal.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            metavar="0..1",
+            help="In-plane modulation of the tube current: 0 none, 0.5 optimal (default: from its noise).",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist in DEST.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Progress as JSON lines on standard output.")] = False,
@@ -57,7 +61,7 @@ def simulate(
     """Make low-dose and low-resolution partners of normal-dose CT scans.
 
     Noise of the missing dose is made in the projection domain and reconstructed alone, so anatomy stays as sharp as
-    it is; its strength and texture are matched to the noise the scan has. DICOM comes out as a derived series,
+    it is; its strength, texture and streaks are matched to the noise the scan has. DICOM comes out as a derived series,
     volumes in their own format. A JSON file beside each result tells dose, photons, kernel, seed and measured noise.
 
     A quarter of the dose: med-stylesr simulate scans/ out/ --dose 0.25

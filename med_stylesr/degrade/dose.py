@@ -61,15 +61,21 @@ class Calibration:
         i0_photons: photons a ray of the unattenuated beam, at the dose the scan has now.
         kernel: apodisation that gives the scan's noise texture.
         noise_sd_hu: noise of the scan as it is, in flat soft tissue; NaN if it was not measured.
+        tube_current_modulation: exponent of in-plane modulation: current ∝ exp(exponent · largest line integral of
+            the view), mean over views kept. 0 is constant current, 0.5 the least noise for a given dose (Gies et al.,
+            Med Phys 26 (1999) 2235), 1 as many photons behind the thickest part in every view.
     """
 
     i0_photons: float
     kernel: ReconstructionKernel
     noise_sd_hu: float = math.nan
+    tube_current_modulation: float = 0.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.i0_photons) and self.i0_photons > 0):
             raise ValueError(f"I0 must be a positive number of photons, not {self.i0_photons}")
+        if not 0 <= self.tube_current_modulation <= 1:
+            raise ValueError(f"the exponent of modulation must lie in [0, 1], not {self.tube_current_modulation}")
 
     def with_kernel(self, kernel: ReconstructionKernel, geometry: ScanGeometry) -> Calibration:
         """Same noise SD with the texture of another kernel: I0 changes by the ratio of the kernels' noise power."""
@@ -85,15 +91,11 @@ class LowDoseSimulator:
     Attributes:
         geometry: scan geometry; its field of view must hold the patient.
         detector: electronic noise and photon floor.
-        tube_current_modulation: exponent of in-plane modulation: current ∝ exp(exponent · largest line integral of
-            the view), mean over views kept. 0 is constant current, 0.5 the least noise for a given dose (Gies et al.,
-            Med Phys 26 (1999) 2235).
         slices_at_once: slices projected together: more is faster and takes more memory (15 MB a slice).
     """
 
     geometry: ScanGeometry
     detector: DetectorModel
-    tube_current_modulation: float = 0.0
     slices_at_once: int = 8
 
     def noise(
@@ -190,7 +192,7 @@ class LowDoseSimulator:
         for start in range(0, len(square), self.slices_at_once):
             slab = square[start : start + self.slices_at_once]
             lines = self.line_integrals(slab, pixel_mm)
-            photons = calibration.i0_photons * self._modulated(lines)
+            photons = calibration.i0_photons * _modulated(lines, calibration.tube_current_modulation)
             quanta = list(_shared_normals(lines, shares, seed, first_slice + start))
             for s, step in enumerate(steps):
                 change = torch.stack([self._log_noise(p, q, step) for p, q in zip(photons, quanta, strict=True)])
@@ -198,15 +200,6 @@ class LowDoseSimulator:
                 image = image[:, top : top + height, left : left + width]
                 result[s, start : start + len(slab)] = image * (1000.0 / MU_WATER_PER_MM)
         return result
-
-    def _modulated(self, lines: Tensor) -> Tensor:
-        """Transmission of each ray times the relative tube current of its view."""
-        transmission = torch.exp(-lines)
-        if not self.tube_current_modulation:
-            return transmission
-        thickest = lines.amax(dim=2, keepdim=True)
-        current = torch.exp(self.tube_current_modulation * (thickest - thickest.amax(dim=1, keepdim=True)))
-        return transmission * (current / current.mean(dim=1, keepdim=True))
 
     def _log_noise(self, photons: Tensor, normal: Tensor, step: _Step) -> Tensor:
         """Change of the line integrals of one slice, (views, bins), of zero mean.
@@ -232,6 +225,16 @@ class LowDoseSimulator:
         skewed = expected * (step.skew / 6) / variance.clamp_min(1e-12) * (z.square() - 1)
         counted = expected + variance.sqrt() * z + skewed
         return -torch.log(counted.clamp_min(self.detector.floor_photons) / expected)
+
+
+def _modulated(lines: Tensor, exponent: float) -> Tensor:
+    """Transmission of each ray times the relative tube current of its view."""
+    transmission = torch.exp(-lines)
+    if not exponent:
+        return transmission
+    thickest = lines.amax(dim=2, keepdim=True)
+    current = torch.exp(exponent * (thickest - thickest.amax(dim=1, keepdim=True)))
+    return transmission * (current / current.mean(dim=1, keepdim=True))
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ class DegradationPlan:
         i0_photons: photons a ray of the scan as it is, or None to calibrate on its noise.
         kernel: a name of `kernel.KERNELS`, or "auto" to match the scan's noise spectrum.
         electronic_sd: electronic noise in photons.
-        tube_current_modulation: exponent of in-plane modulation, 0 for constant current.
+        tube_current_modulation: exponent of in-plane modulation, 0 for constant current, or None to match the streaks
+            of the scan's noise (0 where `i0_photons` is given, so that nothing is measured).
 
     Raises:
         UsageError: for values that no scan can be degraded with.
@@ -59,7 +60,7 @@ class DegradationPlan:
     i0_photons: float | None
     kernel: str
     electronic_sd: float
-    tube_current_modulation: float
+    tube_current_modulation: float | None
 
     def __post_init__(self) -> None:
         if not 0 < self.dose_fraction <= 1:
@@ -80,7 +81,7 @@ class DegradationPlan:
             raise UsageError(f"--kernel {self.kernel}", "is not known", f"use auto or one of {', '.join(KERNELS)}")
         if self.kernel == AUTO and self.i0_photons is not None:
             raise UsageError("--i0", "cannot be combined with matching the kernel", "name a --kernel too")
-        if self.electronic_sd < 0 or not 0 <= self.tube_current_modulation <= 1:
+        if self.electronic_sd < 0 or not 0 <= (self.tube_current_modulation or 0) <= 1:
             raise UsageError("electronic noise or modulation", "is out of range", "use >= 0 and 0 … 1")
         if self.dose_fraction == 1 and self.thickness_mm is None and self.pixel_mm is None:
             raise UsageError(
@@ -157,13 +158,15 @@ def _with_noise(
 ) -> tuple[Tensor, dict[str, Any]]:
     """The scan with the noise of the target dose, and the record of it. Padding stays as it is."""
     detector = DetectorModel(electronic_sd=plan.electronic_sd)
-    simulator = LowDoseSimulator(SCANNERS[plan.scanner], detector, plan.tube_current_modulation)
+    simulator = LowDoseSimulator(SCANNERS[plan.scanner], detector)
     kernel = None if plan.kernel == AUTO else KERNELS[plan.kernel]
     if plan.i0_photons is not None and kernel is not None:
-        calibration = Calibration(plan.i0_photons, kernel)
+        calibration = Calibration(plan.i0_photons, kernel, tube_current_modulation=plan.tube_current_modulation or 0.0)
     else:
         try:
-            calibration = calibrate(simulator, hu, spacing_mm, kernel=kernel)
+            calibration = calibrate(
+                simulator, hu, spacing_mm, kernel=kernel, tube_current_modulation=plan.tube_current_modulation
+            )
         except NoFlatTissueError as error:
             raise InputError(name, str(error), "give --i0 and --kernel") from error
     noisy = torch.empty_like(hu)
@@ -184,6 +187,7 @@ def _with_noise(
     facts: dict[str, Any] = {
         "dose_fraction": plan.dose_fraction,
         "i0_photons": round(calibration.i0_photons, 1),
+        "tube_current_modulation": round(calibration.tube_current_modulation, 3),
         "kernel": {
             "name": calibration.kernel.name,
             "frequency_per_mm": [round(f, 4) for f in calibration.kernel.frequency_per_mm],

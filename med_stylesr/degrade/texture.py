@@ -24,6 +24,8 @@ tissue, and where a scan has none (a chest), fat and enhanced vessels too under 
 _MOST_SPREAD: Final = 120.0
 _LOWEST_BIN: Final = 3
 """Radial bins of the spectrum below this one hold anatomy as much as noise, and are not used."""
+_LOWEST_STREAKS: Final = 6
+"""The same for the direction of the noise: borders of organs have one, and reach higher."""
 _FEWEST: Final = 4
 _MOST: Final = 96
 
@@ -36,12 +38,16 @@ class NoiseTexture:
         frequency_per_mm: centres of the radial bins, in 1/mm, up to the corners of the spectrum (√2 · Nyquist).
         nps: noise power, HU²·mm², median over regions.
         noise_sd_hu: SD of the noise in those bins, in HU. Frequencies too low to tell from anatomy are left out.
+        streaking: natural logarithm of the noise power within 30° of the vertical frequency axis over that within 30°
+            of the horizontal one. 0 for noise alike in both directions, positive for streaks along the rows, as rays
+            across the shoulders, the arms or the hips make them.
         regions: number of regions it was measured in.
     """
 
     frequency_per_mm: Tensor
     nps: Tensor
     noise_sd_hu: float
+    streaking: float
     regions: int
 
 
@@ -110,4 +116,14 @@ def measure(hu: Tensor, pixel_mm: float, regions: Tensor) -> NoiseTexture:
     used = torch.arange(_LOWEST_BIN, rings, device=hu.device)
     step = 1 / (ROI * pixel_mm)
     variance = float((radial * size)[used].sum()) * step**2
-    return NoiseTexture(used.double() * step, radial[used], math.sqrt(variance), len(patches))
+    streaking = _streaking(power, cycles, ring.reshape(ROI, ROI))
+    return NoiseTexture(used.double() * step, radial[used], math.sqrt(variance), streaking, len(patches))
+
+
+def _streaking(power: Tensor, cycles: Tensor, ring: Tensor) -> float:
+    """Logarithm of the ratio of the powers around both axes of spectra (R, ROI, ROI); see `NoiseTexture`."""
+    known = (ring >= _LOWEST_STREAKS) & (ring <= ROI // 2)
+    down, across = cycles.abs()[:, None], cycles.abs()
+    vertical, horizontal = down >= math.sqrt(3) * across, across >= math.sqrt(3) * down
+    both = [power[:, known & sector].mean() for sector in (vertical, horizontal)]
+    return float((both[0] / both[1]).log()) if min(both) > 0 else 0.0

@@ -123,6 +123,7 @@ def cache_scan(
         "spacing_mm": spacing_mm,
         "thickness_mm": thickness_mm,
         "i0_photons": own.i0_photons,
+        "tube_current_modulation": own.tube_current_modulation,
         "noise_sd_hu": own.noise_sd_hu if calibrated else None,
         "kernel": own.kernel.name,
         "seed": seed,

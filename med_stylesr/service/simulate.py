@@ -186,7 +186,7 @@ def _derivation(plan: DegradationPlan, scan: DegradedScan) -> Derivation:
             "kernel": scan.facts["kernel"]["name"],
             "scanner geometry": plan.scanner,
             "electronic noise photons": plan.electronic_sd,
-            "tube current modulation": plan.tube_current_modulation,
+            "tube current modulation": scan.facts["tube_current_modulation"],
             "seed": plan.seed,
         }
     if plan.thickness_mm is not None:

@@ -27,9 +27,9 @@ from med_stylesr.networks.features import SliceFeatures, shipped_encoder
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 TRAIN_CONFIG: Final = REPOSITORY / "bundles" / "ldct_stylesr_2d" / "configs" / "train.json"
 PATCH: Final = 64
-BUDGET_MINUTES: Final = 8.0
+BUDGET_MINUTES: Final = 5.0
 """CPU minutes of one core for every network of the comparison."""
-ABLATION_MINUTES: Final = 3.0
+ABLATION_MINUTES: Final = 2.5
 """CPU minutes of one core for every network of the ablation."""
 ADVERSARY_START: Final = 300
 """Thousandth of the budget from which discriminators take part; fidelity alone before, or nothing would be learned."""

@@ -212,10 +212,16 @@ def test_modulated_tube_current_lowers_the_noise_of_an_oblong_body(
     oblong = torch.full((8, 128, 128), -1000.0)
     oblong[:, 48:80, 8:120] = 1000.0
     constant, modulated = (
-        replace(simulator, tube_current_modulation=exponent).noise(oblong, spacing, 0.25, CALIBRATION, seed=4)
+        simulator.noise(oblong, spacing, 0.25, replace(CALIBRATION, tube_current_modulation=exponent), seed=4)
         for exponent in (0.0, 0.5)
     )
     assert modulated[:, 60:68, 60:68].std() < 0.9 * constant[:, 60:68, 60:68].std()
+
+
+@pytest.mark.parametrize("exponent", [-0.1, 1.1])
+def test_modulation_beyond_equal_photons_is_refused(exponent: float) -> None:
+    with pytest.raises(ValueError, match="modulation"):
+        replace(CALIBRATION, tube_current_modulation=exponent)
 
 
 def test_another_kernel_keeps_the_noise_level(
