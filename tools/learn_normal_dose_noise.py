@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -98,6 +99,12 @@ def _observation(scan: PlannedScan, enhancer: Enhancer) -> Observation | None:
     return Observation(scan.name, known, noise)
 
 
+_COLUMNS: Final = (
+    "| scan | kernel | thickness, mm | body, mm | noise, HU | foretold, HU | F by noise alone | F estimated |\n"
+    "|---|---|---|---|---|---|---|---|\n"
+)
+
+
 def _mm(wed_mm: float | None) -> str:
     return "body not measurable" if wed_mm is None else f"body {wed_mm:.0f} mm"
 
@@ -120,34 +127,33 @@ def _page(table: NormalDoseNoise, others: Sequence[Observation], bundle: str) ->
         f"\n## Each learning scan, foretold from the others\n\nNoise is off by a factor of {left['median_factor']} in "
         f"the median (root mean square of the logarithm {left['rms_log']}); {left['foretold']} of {left['of']} scans "
         "can be foretold, the others are alone with their kernel. All of them are normal-dose scans, so F should be 1."
-        "\n\n| scan | kernel | thickness, mm | body, mm | noise, HU | foretold, HU | F | without the limit at 1 |\n"
-        "|---|---|---|---|---|---|---|---|\n"
+        f"\n\n{_COLUMNS}"
     )
     for scan in learned["scans"]:
         expected = scan["foretold_hu"]
         start = (scan["name"], scan["kernel_class"], scan["thickness_mm"], scan["wed_mm"])
-        text += _line(*start, scan["noise_hu"], expected)
+        text += _line(*start, scan["noise_hu"], expected, None)
     text += (
         "\n## Scans that training has not seen\n\nHeld-out scans of normal dose (of `chest_lidc0001` other slices, of "
         "`singles_nysbu` partly the same patients).\n\n"
-        f"{_summary(table, others)}"
-        "| scan | kernel | thickness, mm | body, mm | noise, HU | foretold, HU | F | without the limit at 1 |\n"
-        "|---|---|---|---|---|---|---|---|\n"
+        f"{_summary(table, others)}{_COLUMNS}"
     )
     for one in others:
         known, told = one.acquisition, table.expected(one.acquisition)
         wed = "not measurable" if known.wed_mm is None else round(known.wed_mm, 1)
         start = (one.name, known.kernel_class, known.thickness_mm, wed)
-        text += _line(*start, round(one.noise_hu, 2), told and round(told.noise_hu, 2))
+        likely = table.likely_dose(one.noise_hu, known)
+        foretold = None if told is None else round(told.noise_hu, 2)
+        text += _line(*start, round(one.noise_hu, 2), foretold, None if likely is None else likely[0])
     return text
 
 
 def _simulated(cache: Path, table: NormalDoseNoise, others: Sequence[Observation], enhancer: Enhancer) -> str:
     """Does F follow the dose, whatever the table says? Noise inserted for two doses in the scan's own texture."""
     text = (
-        "\n## Simulated lower dose\n\nF as `enhance` would estimate it, and what it falls to relative to what it is "
-        "(without the limit at 1) for the scan as it was: that should be the dose.\n\n"
-        "| scan | dose | F | falls to |\n|---|---|---|---|\n"
+        "\n## Simulated lower dose\n\nF by noise alone, F as `enhance` estimates it, and what F by noise alone falls "
+        "to relative to the scan as it was: that should be the dose.\n\n"
+        "| scan | dose | F by noise alone | F | falls to |\n|---|---|---|---|---|\n"
     )
     normal = {one.name: one for one in others}
     for scan in open_cache(cache):
@@ -157,27 +163,33 @@ def _simulated(cache: Path, table: NormalDoseNoise, others: Sequence[Observation
             if scan.name not in normal or measured is None:
                 continue
             one = normal[scan.name]
-            told = table.dose_fraction(measured, one.acquisition)
-            estimate = "–" if told is None else f"{told:.2f}"
+            told, alone = table.likely_dose(measured, one.acquisition), table.dose_fraction(measured, one.acquisition)
+            estimate = "– | –" if told is None else f"{alone:.2f} | {told[0]:.2f}"
             text += f"| {scan.name} | {dose:g} | {estimate} | {(one.noise_hu / measured) ** 2:.3f} |\n"
     return text
 
 
 def _summary(table: NormalDoseNoise, others: Sequence[Observation]) -> str:
-    told = [f for one in others if (f := table.dose_fraction(one.noise_hu, one.acquisition)) is not None]
-    near = sum(f >= 0.5 for f in told)
+    told = [f for one in others if (f := table.likely_dose(one.noise_hu, one.acquisition)) is not None]
+    near = sum(f[0] >= 0.5 for f in told)
     return (
         f"F can be told for {len(told)} of {len(others)}; it is at least 0.5 for {near} of them, where 1 is true.\n\n"
     )
 
 
 def _line(
-    name: str, kernel: str | None, thickness: float | None, wed: float | str, noise: float, expected: float | None
+    name: str,
+    kernel: str | None,
+    thickness: float | None,
+    wed: float | str,
+    noise: float,
+    expected: float | None,
+    likely: float | None,
 ) -> str:
+    start = f"| {name} | {kernel} | {thickness} | {wed} | {noise} |"
     if expected is None:
-        return f"| {name} | {kernel} | {thickness} | {wed} | {noise} | – | – | – |\n"
-    free = (expected / noise) ** 2
-    return f"| {name} | {kernel} | {thickness} | {wed} | {noise} | {expected} | {min(1.0, free):.2f} | {free:.2f} |\n"
+        return f"{start} – | – | – |\n"
+    return f"{start} {expected} | {(expected / noise) ** 2:.2f} | {'–' if likely is None else f'{likely:.2f}'} |\n"
 
 
 if __name__ == "__main__":

@@ -140,4 +140,6 @@ class KernelMatched:
         edges = ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN))
         known = np.pad(np.clip(hu, HU_MIN, HU_MAX), edges, mode="symmetric")
         change = fft.irfft2(fft.rfft2(known) * (self._gain - 1), s=self._padded)[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
-        return np.where((hu < HU_MIN) | (hu > HU_MAX), hu, hu + change.astype(np.float32))
+        # As a scanner stores it: air that a sharp kernel takes below the scale would be read back as padding.
+        filtered = np.clip(hu + change.astype(np.float32), HU_MIN, HU_MAX)
+        return np.where((hu < HU_MIN) | (hu > HU_MAX), hu, filtered)

@@ -11,6 +11,10 @@ of normal dose (`normal_dose_fit`); μ = 0.019 /mm is water's at 70 keV, about t
 (NIST: 0.0206 /mm at 60 keV, 0.0184 /mm at 80 keV). A class that no learning scan has is not foretold.
 A scan with q times the noise was made with F = 1/q² of the dose.
 
+Single scans scatter about that law as much as doses do, so F of one scan is estimated as Bayes would: what its noise
+says and what is known before, weighed by how sure both are. Before anything is measured, every dose from a tenth of
+normal to normal is as likely as another on a logarithmic scale.
+
 Normal dose is what the learning scans were made with. Hospitals differ by a factor of two and more (Smith-Bindman et
 al. 2016, doi:10.1148/radiol.2016151391), so F tells in which range a scan lies, not its dose.
 """
@@ -39,6 +43,12 @@ BEYOND_THICKNESS: Final = 2.0
 """Factor below and above the thicknesses of the learning scans up to which the law is trusted."""
 BEYOND_WED_MM: Final = 50.0
 BEYOND_KVP: Final = 20.0
+LEAST_USUAL_DOSE: Final = 0.1
+"""Doses from this fraction of normal dose up to normal are what scans are taken to have before they are measured."""
+_USUAL_LOG: Final = (0.5 * math.log(LEAST_USUAL_DOSE), -math.log(LEAST_USUAL_DOSE) / math.sqrt(12))
+"""Mean and standard deviation of log F when it is spread evenly over them."""
+_LEAST_NOISE_HU: Final = 1e-3
+"""Noise of phantoms without any counts as this, for the sake of its logarithm."""
 MOST_TRUNCATED: Final = 0.5
 """Diameters come out 5 to 7 % too small where 30 to 50 % of the outline are cut off on both sides, and worse beyond
 (abstract P014 in Physica Medica: Influence of image truncation on the calculation of water equivalent diameter)."""
@@ -85,8 +95,8 @@ class DoseEstimate:
     """Fraction of normal dose that a scan was made with, as far as its noise tells.
 
     Attributes:
-        dose_fraction: in (0, 1]; None where the table cannot tell.
-        dose_range: the fraction for noise one spread above and below what is expected.
+        dose_fraction: the likely one, in (0, 1]; None where the table cannot tell.
+        dose_range: one standard deviation of its logarithm to either side.
         measured_hu: noise of the scan.
         expected_hu: noise of a normal-dose scan of this kind.
         kernel_class: of the scan.
@@ -216,9 +226,27 @@ class NormalDoseNoise:
         return ""
 
     def dose_fraction(self, measured_noise_hu: float, acquisition: Acquisition) -> float | None:
-        """F = min(1, (expected / measured)²), in (0, 1]; None where the table cannot tell."""
+        """F = min(1, (expected / measured)²), what noise alone says, in (0, 1]; None where the table cannot tell."""
         expected = self.expected(acquisition)
-        return None if expected is None else _fraction(expected.noise_hu, measured_noise_hu)
+        if expected is None:
+            return None
+        return 1.0 if measured_noise_hu <= expected.noise_hu else (expected.noise_hu / measured_noise_hu) ** 2
+
+    def likely_dose(self, measured_noise_hu: float, acquisition: Acquisition) -> tuple[float, float, float] | None:
+        """Mean of log F given the noise, and one standard deviation below and above, as fractions up to 1.
+
+        None where the table cannot tell.
+        """
+        expected = self.expected(acquisition)
+        if expected is None:
+            return None
+        usual, usual_spread = _USUAL_LOG
+        by_noise = 2 * math.log(expected.noise_hu / max(measured_noise_hu, _LEAST_NOISE_HU))
+        noise_spread = 2 * expected.spread
+        trust = usual_spread**2 / (usual_spread**2 + noise_spread**2)
+        mean, spread = trust * by_noise + (1 - trust) * usual, math.sqrt(trust) * noise_spread
+        likely, least, most = (min(1.0, math.exp(mean + sign * spread)) for sign in (0, -1, 1))
+        return likely, least, most
 
     def estimate(self, measured_noise_hu: float, acquisition: Acquisition | None, slices: NDArray[Any]) -> DoseEstimate:
         """Estimate the dose fraction of a scan, its body being measured in some slices.
@@ -234,15 +262,14 @@ class NormalDoseNoise:
         cut = size is not None and size.truncated > MOST_TRUNCATED
         wed = None if size is None or cut else size.wed_mm
         known = replace(acquisition, wed_mm=wed)
-        expected = self.expected(known)
-        if expected is None:
+        expected, likely = self.expected(known), self.likely_dose(measured_noise_hu, known)
+        if expected is None or likely is None:
             return DoseEstimate(
                 None, None, measured_noise_hu, None, known.kernel_class, known.wed_mm, self.unknown(known)
             )
-        most, least = (expected.noise_hu * math.exp(sign * expected.spread) for sign in (1, -1))
         return DoseEstimate(
-            dose_fraction=_fraction(expected.noise_hu, measured_noise_hu),
-            dose_range=(_fraction(least, measured_noise_hu), _fraction(most, measured_noise_hu)),
+            dose_fraction=likely[0],
+            dose_range=likely[1:],
             measured_hu=measured_noise_hu,
             expected_hu=expected.noise_hu,
             kernel_class=known.kernel_class,
@@ -259,7 +286,3 @@ def log_thickness(thickness_mm: float) -> float:
 def log_attenuation(wed_mm: float) -> float:
     """½ μ (D − D₀): what a larger body adds to log σ at a fixed tube current."""
     return 0.5 * WATER_PER_MM * (wed_mm - REFERENCE_WED_MM)
-
-
-def _fraction(expected_hu: float, measured_hu: float) -> float:
-    return 1.0 if measured_hu <= expected_hu else (expected_hu / measured_hu) ** 2

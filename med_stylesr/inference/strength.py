@@ -56,8 +56,8 @@ class StrengthPlan:
         noise_after_hu: noise expected in the result, before the finish.
         dose_fraction: what the solution aims at: as given, or estimated as the share of noise variance that stays.
         basis: what decided: "given strength", "given dose", "given noise", "estimated from the noise" (against what
-            normal dose would have), "estimated by the network" (there is nothing else, or it would leave less noise),
-            "given style" (it keeps the noise), or "noise not measurable" (then automatic strength is 1).
+            normal dose would have), "estimated by the network" (there is nothing else, or no more noise than normal
+            dose has), "given style" (it keeps the noise), or "noise not measurable" (then automatic strength is 1).
         warnings: what did not work out as asked.
         strength_curve: noise in HU that each strength from 0 to 1 would leave, as pairs; empty if not known.
         dose_estimate: what the noise tells of the dose, used or not; None if noise is not measurable or nobody asked.
@@ -131,11 +131,9 @@ def plan_strength(
     before = model.noise_hu
     told = None if estimate is None else estimate(before, base)
     target, dose, basis = _target(request, style, before, told)
-    if basis == FROM_NOISE and target is not None and style in OWN_KERNEL:
-        # Noise tells a low dose only where it is more than sites differ by; the network judges by the looks of it.
-        guess = model.left_by(terms(style)[1])(1.0)
-        if guess < target:
-            target, basis = None, ""
+    if basis == FROM_NOISE and dose == 1 and style in OWN_KERNEL:
+        # Sites differ: where the table finds nothing to remove, what the network finds goes.
+        target, basis = None, ""
     if target is None:
         s = 1.0 if given is None else given
         if style == REFERENCE_STYLE:

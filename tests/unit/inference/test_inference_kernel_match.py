@@ -90,6 +90,13 @@ def test_no_mean_moves_and_padding_and_metal_pass() -> None:
     assert result[body_only].mean() == pytest.approx(mine[body_only].mean(), abs=1.0)
 
 
+def test_air_that_a_sharper_kernel_takes_below_the_scale_is_not_read_back_as_padding() -> None:
+    other, mine = body(1), body(2)
+    soft = kernel(frequency(256, 0.8), 0.2)
+    sharpened = matched(np.maximum(filtered(mine, soft), -1024.0), other)
+    assert sharpened.min() == -1024
+
+
 def test_strength_leads_from_nothing_to_all_of_it() -> None:
     mine, soft = body(2), filtered(body(1), kernel(frequency(256, 0.8), 0.25))
     np.testing.assert_allclose(matched(mine, soft, strength=0.0), mine, atol=1e-3)

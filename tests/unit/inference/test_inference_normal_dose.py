@@ -12,7 +12,13 @@ import pytest
 
 from med_stylesr.errors import UsageError
 from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_FAST, find_bundle
-from med_stylesr.inference.normal_dose import FILE, WATER_PER_MM, Acquisition, NormalDoseNoise
+from med_stylesr.inference.normal_dose import (
+    FILE,
+    LEAST_USUAL_DOSE,
+    WATER_PER_MM,
+    Acquisition,
+    NormalDoseNoise,
+)
 from med_stylesr.inference.normal_dose_fit import Observation, learn, simulated_offset
 
 CHEST = Acquisition("standard", 2.5, (0.7, 0.7), kvp=120.0, wed_mm=280.0)
@@ -134,11 +140,43 @@ def test_an_estimate_measures_the_body_itself_and_tells_how_sure_it_is(table: No
     told = table.estimate(30.0, replace(CHEST, wed_mm=None), slices)
     assert told.wed_mm == pytest.approx(200 * math.sqrt(1.04), rel=0.02)
     assert told.expected_hu == pytest.approx(truth(replace(CHEST, wed_mm=told.wed_mm)), rel=0.05)
-    assert told.dose_fraction == pytest.approx((told.expected_hu / 30) ** 2)
-    assert told.dose_range is not None
-    assert told.dose_range[0] < told.dose_fraction < told.dose_range[1] <= 1
+    likely = table.likely_dose(30.0, replace(CHEST, wed_mm=told.wed_mm))
+    assert likely is not None
+    assert (told.dose_fraction, told.dose_range) == (likely[0], likely[1:])
+    assert likely[1] < likely[0] < likely[2] <= 1
     assert told.note == ""
     assert told.facts()["kernel_class"] == "standard"
+
+
+def test_what_noise_says_and_what_is_usual_are_weighed_by_how_sure_they_are() -> None:
+    tables = [learn(world(scatter=s, scans=300), "0" * 64, "smooth") for s in (0.02, 0.4, 1.5)]
+    usual, likely = math.sqrt(LEAST_USUAL_DOSE), []
+    for table in tables:
+        found = table.likely_dose(2 * expected(table, CHEST), CHEST)
+        assert found is not None
+        likely.append(found)
+    assert likely[0][0] == pytest.approx(0.25, rel=0.01)  # every scan keeps to the law
+    assert 0.25 < likely[1][0] < usual
+    assert likely[2][0] == pytest.approx(usual, rel=0.05)  # scans know no law
+    widths = [most / least for _, least, most in likely]
+    assert widths == sorted(widths)
+
+
+def test_likely_doses_of_many_scans_are_right_on_average() -> None:
+    """A world of usual doses: the estimate is closer to the truth than noise alone, and as sure as it says."""
+    table, rng = learn(world(scatter=0.35, scans=600), "0" * 64, "smooth"), np.random.default_rng(1)
+    normal, errors, alone, within = expected(table, CHEST), [], [], 0
+    for dose in np.exp(rng.uniform(math.log(LEAST_USUAL_DOSE), 0, 400)):
+        noise = normal / math.sqrt(dose) * math.exp(rng.normal(0, 0.35))
+        likely, by_noise = table.likely_dose(noise, CHEST), table.dose_fraction(noise, CHEST)
+        assert likely is not None
+        assert by_noise is not None
+        errors.append(math.log(likely[0] / dose))
+        alone.append(math.log(by_noise / dose))
+        within += likely[1] <= dose <= likely[2]
+    assert np.mean(np.square(errors)) < 0.9 * np.mean(np.square(alone))
+    assert abs(np.mean(errors)) < 0.1
+    assert 0.55 < within / 400 < 0.8
 
 
 def test_an_estimate_without_headers_or_of_a_body_cut_off_all_around_is_none(table: NormalDoseNoise) -> None:
