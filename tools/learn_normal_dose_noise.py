@@ -20,7 +20,7 @@ import numpy as np
 from med_stylesr.engines.pair_cache import STORED_PER_HU, open_cache
 from med_stylesr.inference.bundle import BUNDLE_2D
 from med_stylesr.inference.enhancer import Enhancer
-from med_stylesr.inference.normal_dose import FILE, MOST_TRUNCATED, NormalDoseNoise
+from med_stylesr.inference.normal_dose import FILE, MOST_TRUNCATED, NormalDoseNoise, likely_fraction
 from med_stylesr.inference.normal_dose_fit import Observation, learn
 from med_stylesr.inference.request import DEFAULT_STYLE, StrengthRequest
 from med_stylesr.inference.slices import ArraySlices, DecodedSlices, SliceSource
@@ -126,7 +126,8 @@ def _page(table: NormalDoseNoise, others: Sequence[Observation], bundle: str) ->
     text += (
         f"\n## Each learning scan, foretold from the others\n\nNoise is off by a factor of {left['median_factor']} in "
         f"the median (root mean square of the logarithm {left['rms_log']}); {left['foretold']} of {left['of']} scans "
-        "can be foretold, the others are alone with their kernel. All of them are normal-dose scans, so F should be 1."
+        "can be foretold, the others are alone with their kernel. All of them are normal-dose scans, so F by "
+        "noise alone should be 1."
         f"\n\n{_COLUMNS}"
     )
     for scan in learned["scans"]:
@@ -172,8 +173,11 @@ def _simulated(cache: Path, table: NormalDoseNoise, others: Sequence[Observation
 def _summary(table: NormalDoseNoise, others: Sequence[Observation]) -> str:
     told = [f for one in others if (f := table.likely_dose(one.noise_hu, one.acquisition)) is not None]
     near = sum(f[0] >= 0.5 for f in told)
+    spread = table.classes["standard"].spread
+    typical = likely_fraction(0.0, 2 * spread)[0]
     return (
-        f"F can be told for {len(told)} of {len(others)}; it is at least 0.5 for {near} of them, where 1 is true.\n\n"
+        f"F can be told for {len(told)} of {len(others)}; it is at least 0.5 for {near} of them. All were made with "
+        f"normal dose; a scan of a standard kernel with exactly its noise has F = {typical:.2f}.\n\n"
     )
 
 

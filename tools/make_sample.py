@@ -50,6 +50,7 @@ def main() -> None:
         volume = read_volume(series)
         simulator = LowDoseSimulator(SCANNERS["ge-lightspeed"], DetectorModel())
         hu = torch.from_numpy(volume.hu.astype(np.float32))
+        # As the sample was first made; tests and tutorials rest on its very noise.
         calibration = calibrate(simulator, hu, volume.spacing_mm, tube_current_modulation=0.0)
         noise = simulator.noise(
             hu, volume.spacing_mm, DOSE, calibration, seed=SEED, thickness_mm=series.thickness_mm

@@ -38,7 +38,11 @@ def simulate(
     scanner: Annotated[str, typer.Option(help="Scan geometry: ge-lightspeed or siemens-definition.")] = "ge-lightspeed",
     i0: Annotated[
         float | None,
-        typer.Option("--i0", metavar="PHOTONS", help="Photons a ray of the scan as it is (default: from its noise)."),
+        typer.Option(
+            "--i0",
+            metavar="PHOTONS",
+            help="Photons a ray of the scan as it is (default: from its noise, 0.5 with --i0).",
+        ),
     ] = None,
     kernel: Annotated[
         str,
@@ -51,7 +55,8 @@ def simulate(
         float | None,
         typer.Option(
             metavar="0..1",
-            help="In-plane modulation of the tube current: 0 none, 0.5 optimal (default: from its noise).",
+            help="In-plane modulation of the tube current: 0 none, 0.5 optimal (default: as its noise tells; 0.5 with "
+            "--i0).",
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -62,7 +67,8 @@ def simulate(
 
     Noise of the missing dose is made in the projection domain and reconstructed alone, so anatomy stays as sharp as
     it is; its strength, texture and streaks are matched to the noise the scan has. DICOM comes out as a derived series,
-    volumes in their own format. A JSON file beside each result tells dose, photons, kernel, seed and measured noise.
+    volumes in their own format. A JSON file beside each result tells dose, photons, kernel, modulation,
+    seed and measured noise.
 
     A quarter of the dose: med-stylesr simulate scans/ out/ --dose 0.25
 

@@ -17,8 +17,8 @@ _PROBE_I0: Final = 2e5
 _ROUNDS: Final = 3
 _MODULATIONS: Final = (0.0, 1.0)
 """Exponents of tube current modulation that are tried; the one between that streaks like the scan is taken."""
-_USUAL_MODULATION: Final = 0.5
-"""The exponent of least noise: what a scan is taken to have that says nothing else."""
+USUAL_MODULATION: Final = 0.5
+"""The exponent of least noise: what a scan is taken to have where its noise cannot be measured, or says little."""
 _USUAL_COUNTS: Final = 16
 """Flat regions that a scan must have for its own exponent to count as much as the usual one."""
 _SEED: Final = 20120704
@@ -44,7 +44,7 @@ def calibrate(
     spectra, and I0 by the ratio of the variances. Biases of the estimator cancel.
 
     An oblong body at constant current has noise in streaks along its longer side. Scanners modulate the current and
-    smooth starved projections, so that their images hardly have any. The exponent of modulation is the one whose noise
+    smooth starved projections against that. The exponent of modulation is the one whose noise
     streaks like the scan's (`NoiseTexture.streaking`, which is nearly linear in the exponent); it stands for both.
 
     Args:
@@ -83,7 +83,7 @@ def calibrate(
         return measure(simulator.scan_noise(probes, spacing_mm, how, seed=_SEED), pixel_mm, local)
 
     shape = kernel or from_nps("matched", present.frequency_per_mm.tolist(), present.nps.tolist())
-    first = _USUAL_MODULATION if tube_current_modulation is None else tube_current_modulation
+    first = USUAL_MODULATION if tube_current_modulation is None else tube_current_modulation
     fitted = Calibration(_PROBE_I0, shape, present.noise_sd_hu, first)
     for turn in range(_ROUNDS):
         found = simulated(fitted)
@@ -103,9 +103,9 @@ def _exponent(scan: NoiseTexture, constant: NoiseTexture, modulated: NoiseTextur
     """Exponent between `_MODULATIONS`, simulated at both, at which noise streaks like the scan's."""
     span = modulated.streaking - constant.streaking
     if span == 0:
-        return _USUAL_MODULATION
+        return USUAL_MODULATION
     own = min(max((scan.streaking - constant.streaking) / span, _MODULATIONS[0]), _MODULATIONS[1])
-    return (own * scan.regions + _USUAL_MODULATION * _USUAL_COUNTS) / (scan.regions + _USUAL_COUNTS)
+    return (own * scan.regions + USUAL_MODULATION * _USUAL_COUNTS) / (scan.regions + _USUAL_COUNTS)
 
 
 def _corrected(kernel: ReconstructionKernel, scan: NoiseTexture, simulated: NoiseTexture) -> ReconstructionKernel:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -63,7 +63,7 @@ class Calibration:
         noise_sd_hu: noise of the scan as it is, in flat soft tissue; NaN if it was not measured.
         tube_current_modulation: exponent of in-plane modulation: current ∝ exp(exponent · largest line integral of
             the view), mean over views kept. 0 is constant current, 0.5 the least noise for a given dose (Gies et al.,
-            Med Phys 26 (1999) 2235), 1 as many photons behind the thickest part in every view.
+            Med Phys 26 (1999) 2235), 1 the same number of photons behind the thickest part in every view.
     """
 
     i0_photons: float
@@ -96,7 +96,7 @@ class LowDoseSimulator:
 
     geometry: ScanGeometry
     detector: DetectorModel
-    slices_at_once: int = 8
+    slices_at_once: int = field(default=8, kw_only=True)
 
     def noise(
         self,

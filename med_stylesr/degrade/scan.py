@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from med_stylesr.degrade.calibration import NoFlatTissueError, calibrate
+from med_stylesr.degrade.calibration import USUAL_MODULATION, NoFlatTissueError, calibrate
 from med_stylesr.degrade.dose import Calibration, DetectorModel, LowDoseSimulator
 from med_stylesr.degrade.geometry import SCANNERS
 from med_stylesr.degrade.kernel import KERNELS
@@ -43,7 +43,7 @@ class DegradationPlan:
         kernel: a name of `kernel.KERNELS`, or "auto" to match the scan's noise spectrum.
         electronic_sd: electronic noise in photons.
         tube_current_modulation: exponent of in-plane modulation, 0 for constant current, or None to match the streaks
-            of the scan's noise (0 where `i0_photons` is given, so that nothing is measured).
+            of the scan's noise (the usual 0.5 where `i0_photons` is given, so that nothing is measured).
 
     Raises:
         UsageError: for values that no scan can be degraded with.
@@ -81,8 +81,13 @@ class DegradationPlan:
             raise UsageError(f"--kernel {self.kernel}", "is not known", f"use auto or one of {', '.join(KERNELS)}")
         if self.kernel == AUTO and self.i0_photons is not None:
             raise UsageError("--i0", "cannot be combined with matching the kernel", "name a --kernel too")
-        if self.electronic_sd < 0 or not 0 <= (self.tube_current_modulation or 0) <= 1:
-            raise UsageError("electronic noise or modulation", "is out of range", "use >= 0 and 0 … 1")
+        if not self.electronic_sd >= 0:
+            raise UsageError(f"--electronic-noise {self.electronic_sd:g}", "is negative", "use 0 or more")
+        modulation = self.tube_current_modulation
+        if modulation is not None and not 0 <= modulation <= 1:
+            raise UsageError(
+                f"--tube-current-modulation {modulation:g}", "is out of range", "use 0 … 1, or leave it out"
+            )
         if self.dose_fraction == 1 and self.thickness_mm is None and self.pixel_mm is None:
             raise UsageError(
                 "nothing to do", "neither dose nor resolution is lowered", "give --dose, --thickness or --pixel"
@@ -161,7 +166,8 @@ def _with_noise(
     simulator = LowDoseSimulator(SCANNERS[plan.scanner], detector)
     kernel = None if plan.kernel == AUTO else KERNELS[plan.kernel]
     if plan.i0_photons is not None and kernel is not None:
-        calibration = Calibration(plan.i0_photons, kernel, tube_current_modulation=plan.tube_current_modulation or 0.0)
+        modulation = USUAL_MODULATION if plan.tube_current_modulation is None else plan.tube_current_modulation
+        calibration = Calibration(plan.i0_photons, kernel, tube_current_modulation=modulation)
     else:
         try:
             calibration = calibrate(

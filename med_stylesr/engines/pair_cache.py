@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from med_stylesr.degrade.calibration import NoFlatTissueError, calibrate
+from med_stylesr.degrade.calibration import USUAL_MODULATION, NoFlatTissueError, calibrate
 from med_stylesr.degrade.dose import Calibration, DetectorModel, LowDoseSimulator
 from med_stylesr.degrade.geometry import SCANNERS
 from med_stylesr.degrade.kernel import KERNELS, ReconstructionKernel
@@ -25,6 +25,8 @@ from med_stylesr.errors import InputError
 
 STORED_PER_HU: Final = 8
 """Noise is stored as int16 in steps of an eighth HU."""
+SIMULATOR: Final = 2
+"""Counts up with whatever changes the noise that a plan gives, so that no cache holds two kinds."""
 FALLBACK_I0: Final = 2e5
 """Photons a ray for scans without flat tissue to calibrate on; middle of the published 1e5 … 1e6 at full dose."""
 
@@ -95,9 +97,15 @@ def cache_scan(
         draws: noise to make.
         folder: the cache.
         seed: of the first draw; the others count up from it.
+
+    Raises:
+        InputError: if it is there, but of another version of the simulator.
     """
     record = folder / f"{name}.json"
     if record.is_file():
+        if json.loads(record.read_text()).get("simulator") != SIMULATOR:
+            why = "was made by another version of the simulator"
+            raise InputError(str(record), why, f"delete {folder} or prepare another folder")
         return
     folder.mkdir(parents=True, exist_ok=True)
     simulator = LowDoseSimulator(SCANNERS["ge-lightspeed"], DetectorModel())
@@ -106,7 +114,8 @@ def cache_scan(
         own = calibrate(simulator, scan, spacing_mm)
         calibrated = True
     except NoFlatTissueError:
-        own, calibrated = Calibration(FALLBACK_I0, KERNELS["standard"]), False
+        own = Calibration(FALLBACK_I0, KERNELS["standard"], tube_current_modulation=USUAL_MODULATION)
+        calibrated = False
     noise = np.lib.format.open_memmap(
         folder / f"{name}.noise.npy", mode="w+", dtype=np.int16, shape=(len(draws), *hu.shape)
     )
@@ -123,6 +132,7 @@ def cache_scan(
         "spacing_mm": spacing_mm,
         "thickness_mm": thickness_mm,
         "i0_photons": own.i0_photons,
+        "simulator": SIMULATOR,
         "tube_current_modulation": own.tube_current_modulation,
         "noise_sd_hu": own.noise_sd_hu if calibrated else None,
         "kernel": own.kernel.name,

@@ -2,7 +2,8 @@
 
 A reconstruction kernel multiplies the spectrum of image and noise by one smooth, radial response. Two scans of bodies
 have much the same spectrum but for it, so half the log of the ratio of their power spectra is the log of the filter
-that leads from one kernel to the other. It is 1 at frequency 0: no local mean moves.
+that leads from one kernel to the other. It is 1 at frequency 0: no local mean moves, but for air
+that would fall below the scale and is cut off at its end.
 
 Which part of that ratio is kernel and which is anatomy is settled by what kernels look like. The log response is fitted
 by f² and f⁴ freely (Gaussian-like roll-offs) and by three hyperbolas, which turn from quadratic to linear at one

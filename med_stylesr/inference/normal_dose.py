@@ -12,8 +12,8 @@ of normal dose (`normal_dose_fit`); μ = 0.019 /mm is water's at 70 keV, about t
 A scan with q times the noise was made with F = 1/q² of the dose.
 
 Single scans scatter about that law as much as doses do, so F of one scan is estimated as Bayes would: what its noise
-says and what is known before, weighed by how sure both are. Before anything is measured, every dose from a tenth of
-normal to normal is as likely as another on a logarithmic scale.
+says and what is assumed before it is measured: that every dose from 5 % of normal dose, the least that the networks
+were trained on, to normal is as likely as another on a logarithmic scale. No scan is taken to have had more.
 
 Normal dose is what the learning scans were made with. Hospitals differ by a factor of two and more (Smith-Bindman et
 al. 2016, doi:10.1148/radiol.2016151391), so F tells in which range a scan lies, not its dose.
@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from med_stylesr.errors import UsageError
@@ -43,12 +44,12 @@ BEYOND_THICKNESS: Final = 2.0
 """Factor below and above the thicknesses of the learning scans up to which the law is trusted."""
 BEYOND_WED_MM: Final = 50.0
 BEYOND_KVP: Final = 20.0
-LEAST_USUAL_DOSE: Final = 0.1
-"""Doses from this fraction of normal dose up to normal are what scans are taken to have before they are measured."""
-_USUAL_LOG: Final = (0.5 * math.log(LEAST_USUAL_DOSE), -math.log(LEAST_USUAL_DOSE) / math.sqrt(12))
-"""Mean and standard deviation of log F when it is spread evenly over them."""
-_LEAST_NOISE_HU: Final = 1e-3
-"""Noise of phantoms without any counts as this, for the sake of its logarithm."""
+LEAST_DOSE: Final = 0.05
+"""The least fraction of normal dose that a scan is taken to have been made with; networks were trained from here on."""
+_LOG_DOSES: Final = np.linspace(math.log(LEAST_DOSE), 0.0, 601)
+_STEP: Final = float(_LOG_DOSES[1] - _LOG_DOSES[0])
+_ONE_SD: Final = (0.1587, 0.8413)
+"""Shares of a normal distribution below one standard deviation under and over its mean."""
 MOST_TRUNCATED: Final = 0.5
 """Diameters come out 5 to 7 % too small where 30 to 50 % of the outline are cut off on both sides, and worse beyond
 (abstract P014 in Physica Medica: Influence of image truncation on the calculation of water equivalent diameter)."""
@@ -96,7 +97,7 @@ class DoseEstimate:
 
     Attributes:
         dose_fraction: the likely one, in (0, 1]; None where the table cannot tell.
-        dose_range: one standard deviation of its logarithm to either side.
+        dose_range: two thirds of what is likely lie in it.
         measured_hu: noise of the scan.
         expected_hu: noise of a normal-dose scan of this kind.
         kernel_class: of the scan.
@@ -233,20 +234,14 @@ class NormalDoseNoise:
         return 1.0 if measured_noise_hu <= expected.noise_hu else (expected.noise_hu / measured_noise_hu) ** 2
 
     def likely_dose(self, measured_noise_hu: float, acquisition: Acquisition) -> tuple[float, float, float] | None:
-        """Mean of log F given the noise, and one standard deviation below and above, as fractions up to 1.
+        """The likely fraction of normal dose and its range, in (0, 1); None where the table cannot tell.
 
-        None where the table cannot tell.
+        F is exp of the mean of log F given the noise; the range holds two thirds of what is likely.
         """
         expected = self.expected(acquisition)
-        if expected is None:
+        if expected is None or not (math.isfinite(measured_noise_hu) and measured_noise_hu > 0):
             return None
-        usual, usual_spread = _USUAL_LOG
-        by_noise = 2 * math.log(expected.noise_hu / max(measured_noise_hu, _LEAST_NOISE_HU))
-        noise_spread = 2 * expected.spread
-        trust = usual_spread**2 / (usual_spread**2 + noise_spread**2)
-        mean, spread = trust * by_noise + (1 - trust) * usual, math.sqrt(trust) * noise_spread
-        likely, least, most = (min(1.0, math.exp(mean + sign * spread)) for sign in (0, -1, 1))
-        return likely, least, most
+        return likely_fraction(2 * math.log(expected.noise_hu / measured_noise_hu), 2 * expected.spread)
 
     def estimate(self, measured_noise_hu: float, acquisition: Acquisition | None, slices: NDArray[Any]) -> DoseEstimate:
         """Estimate the dose fraction of a scan, its body being measured in some slices.
@@ -286,3 +281,13 @@ def log_thickness(thickness_mm: float) -> float:
 def log_attenuation(wed_mm: float) -> float:
     """½ μ (D − D₀): what a larger body adds to log σ at a fixed tube current."""
     return 0.5 * WATER_PER_MM * (wed_mm - REFERENCE_WED_MM)
+
+
+def likely_fraction(by_noise: float, spread: float) -> tuple[float, float, float]:
+    """Likely fraction of normal dose, and its range, given what noise says of its logarithm and how surely."""
+    exponent = -0.5 * ((_LOG_DOSES - by_noise) / max(spread, _STEP)) ** 2
+    density = np.exp(exponent - exponent.max())
+    below = np.cumsum(density) / density.sum()
+    mean = float((density * _LOG_DOSES).sum() / density.sum())
+    least, most = (float(np.interp(share, below, _LOG_DOSES)) for share in _ONE_SD)
+    return math.exp(mean), math.exp(min(least, mean)), math.exp(max(most, mean))

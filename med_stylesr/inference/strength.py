@@ -33,9 +33,6 @@ NOISE_FREE: Final = "noise-free"
 """Style that leaves no noise, whatever the dose."""
 AS_IS: Final = "as-is"
 """Style that super-resolves and keeps the noise."""
-LEAST_ESTIMATED_DOSE: Final = 0.05
-"""Estimates below are taken for this, about the lowest dose that networks were trained on: a scan that is noisier still
-is rather of another kind than the scans that the estimate was learned from."""
 FROM_NOISE: Final = "estimated from the noise"
 """See `StrengthPlan.basis`."""
 OWN_KERNEL: Final = (DEFAULT_STYLE, SMOOTH)
@@ -56,8 +53,8 @@ class StrengthPlan:
         noise_after_hu: noise expected in the result, before the finish.
         dose_fraction: what the solution aims at: as given, or estimated as the share of noise variance that stays.
         basis: what decided: "given strength", "given dose", "given noise", "estimated from the noise" (against what
-            normal dose would have), "estimated by the network" (there is nothing else, or no more noise than normal
-            dose has), "given style" (it keeps the noise), or "noise not measurable" (then automatic strength is 1).
+            normal dose would have), "estimated by the network" (there is nothing else), "given style" (it keeps the
+            noise), or "noise not measurable" (then automatic strength is 1).
         warnings: what did not work out as asked.
         strength_curve: noise in HU that each strength from 0 to 1 would leave, as pairs; empty if not known.
         dose_estimate: what the noise tells of the dose, used or not; None if noise is not measurable or nobody asked.
@@ -131,9 +128,6 @@ def plan_strength(
     before = model.noise_hu
     told = None if estimate is None else estimate(before, base)
     target, dose, basis = _target(request, style, before, told)
-    if basis == FROM_NOISE and dose == 1 and style in OWN_KERNEL:
-        # Sites differ: where the table finds nothing to remove, what the network finds goes.
-        target, basis = None, ""
     if target is None:
         s = 1.0 if given is None else given
         if style == REFERENCE_STYLE:
@@ -173,7 +167,7 @@ def _target(
         return request.target_noise_hu, dose, "given noise"
     basis = "given dose"
     if dose is None and told is not None and told.dose_fraction is not None:
-        dose, basis = max(told.dose_fraction, LEAST_ESTIMATED_DOSE), FROM_NOISE
+        dose, basis = told.dose_fraction, FROM_NOISE
     if dose is None:
         return None, None, ""
     return before * (dose if style == SMOOTH else math.sqrt(dose)), dose, basis

@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable, RandomizableTransform, Transform
 from torch import Tensor
 
-from med_stylesr.degrade.calibration import NoFlatTissueError, calibrate
+from med_stylesr.degrade.calibration import USUAL_MODULATION, NoFlatTissueError, calibrate
 from med_stylesr.degrade.dose import Calibration, DetectorModel, LowDoseSimulator
 from med_stylesr.degrade.geometry import SCANNERS
 from med_stylesr.degrade.kernel import KERNELS, ReconstructionKernel
@@ -74,11 +74,14 @@ class SimulateLowDose(Randomizable, Transform):
 
     def _calibration(self, volume: Tensor, spacing_mm: Sequence[float]) -> Calibration:
         if self.i0_photons is not None:
-            return Calibration(self.i0_photons, self.kernel or KERNELS["standard"])
+            return self._uncalibrated(self.i0_photons)
         try:
             return calibrate(self.simulator, volume, spacing_mm, kernel=self.kernel)
         except NoFlatTissueError:
-            return Calibration(self.fallback_i0_photons, self.kernel or KERNELS["standard"])
+            return self._uncalibrated(self.fallback_i0_photons)
+
+    def _uncalibrated(self, photons: float) -> Calibration:
+        return Calibration(photons, self.kernel or KERNELS["standard"], tube_current_modulation=USUAL_MODULATION)
 
 
 class SimulateThickSlices(Transform):

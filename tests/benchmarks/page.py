@@ -116,8 +116,9 @@ def page(n: Numbers, images: str) -> str:
         table(_texture_head(n), (_texture_row(row, n) for row in n.rows)),
         f"![Noise power spectra]({images}/benchmark-nps.png)",
         "Noise power over that of normal dose on every scan, of the input and of `normal-dose` told the dose. "
-        f"A scan at dose {DOSE} should have {1 / DOSE:g} times the power. Where the simulation inserts more (it takes "
-        "the scan's own noise for higher than it is), √F of that is more than normal dose has, and costs decibels "
+        f"A scan at dose {DOSE} should have {1 / DOSE:g} times the power. Where it inserts more (it is fitted to the "
+        "noise of other regions, and spreads it otherwise than the scanner did), √F of that is more than normal dose "
+        "has, and costs decibels "
         "against `smooth`, which keeps F.",
         table(["Scan", *BANDS_PER_MM], _noise_rows(n)),
         "## HU",

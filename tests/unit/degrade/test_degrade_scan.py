@@ -12,7 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from med_stylesr.degrade.dose import Calibration, LowDoseSimulator
+from med_stylesr.degrade.calibration import USUAL_MODULATION, calibrate
+from med_stylesr.degrade.dose import Calibration, DetectorModel, LowDoseSimulator
+from med_stylesr.degrade.geometry import SCANNERS
 from med_stylesr.degrade.kernel import KERNELS
 from med_stylesr.degrade.scan import DegradationPlan, degrade_scan
 from med_stylesr.errors import InputError, UsageError
@@ -60,6 +62,28 @@ def test_quarter_dose_doubles_the_noise_and_says_so(scan: CTVolume) -> None:
     assert facts["i0_photons"] > 0
     assert facts["seed"] == 1
     json.dumps(facts)
+
+
+@pytest.mark.parametrize(
+    ("changed", "used"),
+    [
+        ({"tube_current_modulation": 0.3}, 0.3),
+        ({"tube_current_modulation": 0.3, "i0_photons": 2e5, "kernel": "soft"}, 0.3),
+        ({"tube_current_modulation": None, "i0_photons": 2e5, "kernel": "soft"}, USUAL_MODULATION),
+    ],
+)
+def test_the_record_tells_how_the_tube_current_followed_the_body(
+    scan: CTVolume, changed: dict[str, Any], used: float
+) -> None:
+    assert run(scan, plan(**changed)).facts["tube_current_modulation"] == used
+
+
+def test_modulation_left_out_is_taken_from_the_scan(scan: CTVolume) -> None:
+    hu = torch.from_numpy(scan.hu).clamp_min(-1024)
+    simulator = LowDoseSimulator(SCANNERS["siemens-definition"], DetectorModel(electronic_sd=3.0))
+    fitted = calibrate(simulator, hu, (2.0, 1.2, 1.2)).tube_current_modulation
+    found = run(scan, plan(tube_current_modulation=None)).facts["tube_current_modulation"]
+    assert found == pytest.approx(fitted, abs=0.05)
 
 
 def test_padding_stays_and_no_tissue_becomes_padding(scan: CTVolume) -> None:

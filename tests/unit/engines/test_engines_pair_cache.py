@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from med_stylesr.engines.pair_batches import PairBatches
-from med_stylesr.engines.pair_cache import STORED_PER_HU, NoiseDraw, cache_scan, open_cache, random_draws
+from med_stylesr.engines.pair_cache import SIMULATOR, STORED_PER_HU, NoiseDraw, cache_scan, open_cache, random_draws
 from med_stylesr.engines.pair_plan import kept_noise
 from med_stylesr.engines.paired import given_back
 from med_stylesr.errors import InputError
@@ -32,6 +33,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hu = disc + np.random.default_rng(0).normal(0, 8, (10, 80, 80)) * (disc == 0)
     cache_scan("disc", hu, (2.0, 2.0, 2.0), 2.0, [NoiseDraw(0.25), NoiseDraw(0.1, 0.4)], folder, seed=1)
     return folder
+
+
+def test_pairs_of_another_simulator_are_not_added_to(tmp_path: Path) -> None:
+    record = tmp_path / "disc.json"
+    record.write_text(json.dumps({"simulator": SIMULATOR - 1}))
+    with pytest.raises(InputError, match="another version of the simulator"):
+        cache_scan("disc", np.zeros((1, 64, 64)), (2.0, 1.0, 1.0), 2.0, [NoiseDraw(0.25)], tmp_path, seed=1)
+    record.write_text(json.dumps({"simulator": SIMULATOR}))
+    cache_scan("disc", np.zeros((1, 64, 64)), (2.0, 1.0, 1.0), 2.0, [NoiseDraw(0.25)], tmp_path, seed=1)
+    assert [file.name for file in tmp_path.iterdir()] == ["disc.json"]
 
 
 @pytest.mark.parametrize("dose", [0.1, 0.25, 0.6])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from med_stylesr.errors import UsageError
 from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_FAST, find_bundle
 from med_stylesr.inference.normal_dose import (
     FILE,
-    LEAST_USUAL_DOSE,
+    LEAST_DOSE,
     WATER_PER_MM,
     Acquisition,
     NormalDoseNoise,
@@ -127,6 +128,7 @@ def test_where_the_table_cannot_tell_it_says_so_and_why(
     odd = replace(CHEST, **change)  # type: ignore[arg-type]
     assert table.expected(odd) is None
     assert table.dose_fraction(20.0, odd) is None
+    assert table.likely_dose(20.0, odd) is None
     assert why in table.unknown(odd)
 
 
@@ -140,43 +142,56 @@ def test_an_estimate_measures_the_body_itself_and_tells_how_sure_it_is(table: No
     told = table.estimate(30.0, replace(CHEST, wed_mm=None), slices)
     assert told.wed_mm == pytest.approx(200 * math.sqrt(1.04), rel=0.02)
     assert told.expected_hu == pytest.approx(truth(replace(CHEST, wed_mm=told.wed_mm)), rel=0.05)
-    likely = table.likely_dose(30.0, replace(CHEST, wed_mm=told.wed_mm))
-    assert likely is not None
-    assert (told.dose_fraction, told.dose_range) == (likely[0], likely[1:])
-    assert likely[1] < likely[0] < likely[2] <= 1
+    found = table.likely_dose(30.0, replace(CHEST, wed_mm=told.wed_mm))
+    assert found is not None
+    assert (told.dose_fraction, told.dose_range) == (found[0], found[1:])
+    assert found[1] < found[0] < found[2] <= 1
     assert told.note == ""
     assert told.facts()["kernel_class"] == "standard"
 
 
-def test_what_noise_says_and_what_is_usual_are_weighed_by_how_sure_they_are() -> None:
+def likely(table: NormalDoseNoise, noise_share: float) -> tuple[float, float, float]:
+    """For a scan with that multiple of normal dose's noise."""
+    found = table.likely_dose(noise_share * expected(table, CHEST), CHEST)
+    assert found is not None
+    return found
+
+
+def test_what_noise_says_and_what_is_assumed_are_weighed_by_how_sure_noise_is() -> None:
     tables = [learn(world(scatter=s, scans=300), "0" * 64, "smooth") for s in (0.02, 0.4, 1.5)]
-    usual, likely = math.sqrt(LEAST_USUAL_DOSE), []
-    for table in tables:
-        found = table.likely_dose(2 * expected(table, CHEST), CHEST)
-        assert found is not None
-        likely.append(found)
-    assert likely[0][0] == pytest.approx(0.25, rel=0.01)  # every scan keeps to the law
-    assert 0.25 < likely[1][0] < usual
-    assert likely[2][0] == pytest.approx(usual, rel=0.05)  # scans know no law
-    widths = [most / least for _, least, most in likely]
+    told = [likely(table, 2.0) for table in tables]
+    assert told[0][0] == pytest.approx(0.25, rel=0.02)  # every scan keeps to the law
+    assert told[2][0] == pytest.approx(math.sqrt(LEAST_DOSE), rel=0.1)  # scans know no law
+    widths = [most / least for _, least, most in told]
     assert widths == sorted(widths)
 
 
-def test_likely_doses_of_many_scans_are_right_on_average() -> None:
-    """A world of usual doses: the estimate is closer to the truth than noise alone, and as sure as it says."""
+def test_a_quieter_scan_never_seems_of_lower_dose_and_none_of_more_than_normal(shipped: NormalDoseNoise) -> None:
+    doses = [likely(shipped, share) for share in np.geomspace(0.01, 100, 60)]
+    for this, noisier in pairwise(doses):
+        assert all(a >= b for a, b in zip(this, noisier, strict=True))
+        assert LEAST_DOSE <= this[1] <= this[0] <= this[2] <= 1
+    assert doses[0][0] < 1
+
+
+@pytest.mark.parametrize("noise", [0.0, math.nan, math.inf])
+def test_noise_that_is_no_number_tells_no_dose(shipped: NormalDoseNoise, noise: float) -> None:
+    assert shipped.likely_dose(noise, CHEST) is None
+
+
+def test_likely_doses_of_many_scans_are_right_on_average_and_as_sure_as_they_say() -> None:
     table, rng = learn(world(scatter=0.35, scans=600), "0" * 64, "smooth"), np.random.default_rng(1)
-    normal, errors, alone, within = expected(table, CHEST), [], [], 0
-    for dose in np.exp(rng.uniform(math.log(LEAST_USUAL_DOSE), 0, 400)):
-        noise = normal / math.sqrt(dose) * math.exp(rng.normal(0, 0.35))
-        likely, by_noise = table.likely_dose(noise, CHEST), table.dose_fraction(noise, CHEST)
-        assert likely is not None
+    errors, alone, within = [], [], 0
+    for dose in np.exp(rng.uniform(math.log(LEAST_DOSE), 0, 600)):
+        share = math.exp(rng.normal(0, 0.35)) / math.sqrt(dose)
+        found, by_noise = likely(table, share), table.dose_fraction(share * expected(table, CHEST), CHEST)
         assert by_noise is not None
-        errors.append(math.log(likely[0] / dose))
+        errors.append(math.log(found[0] / dose))
         alone.append(math.log(by_noise / dose))
-        within += likely[1] <= dose <= likely[2]
+        within += found[1] <= dose <= found[2]
     assert np.mean(np.square(errors)) < 0.9 * np.mean(np.square(alone))
-    assert abs(np.mean(errors)) < 0.1
-    assert 0.55 < within / 400 < 0.8
+    assert abs(np.mean(errors)) < 0.06
+    assert within / 600 == pytest.approx(0.68, abs=0.06)
 
 
 def test_an_estimate_without_headers_or_of_a_body_cut_off_all_around_is_none(table: NormalDoseNoise) -> None:

@@ -66,8 +66,6 @@ def test_a_scan_is_denoised_by_the_dose_that_its_headers_and_its_noise_tell(
     estimate = facts["dose_estimate"]
     assert estimate["wed_mm"] == pytest.approx(250 * math.sqrt(1.03), rel=0.03)
     if kernel == "STANDARD":
-        by_noise = (estimate["expected_hu"] / facts["noise_before_hu"]) ** 2
-        assert by_noise < estimate["dose_fraction"] < 0.32  # between what noise says and what is usual
         assert facts["dose_fraction"] == pytest.approx(estimate["dose_fraction"], rel=1e-3)
         assert facts["noise_after_hu"] == pytest.approx(
             facts["noise_before_hu"] * math.sqrt(facts["dose_fraction"]), rel=0.05

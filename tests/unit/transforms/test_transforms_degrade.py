@@ -74,7 +74,9 @@ def test_the_wrapper_adds_the_simulators_noise_and_leaves_padding_alone() -> Non
     result = transform.at_dose(image, 0.25, None, seed=5)
     simulator = LowDoseSimulator(SCANNERS["ge-lightspeed"], DetectorModel(electronic_sd=3.0))
     plain = image.as_tensor()[0]
-    added = simulator.noise(plain, (2.0, 1.5, 1.5), 0.25, Calibration(2e5, KERNELS["standard"]), seed=5)
+    added = simulator.noise(
+        plain, (2.0, 1.5, 1.5), 0.25, Calibration(2e5, KERNELS["standard"], tube_current_modulation=0.5), seed=5
+    )
     expected = torch.where(plain < -1024, plain, plain + added)
     assert torch.equal(result.as_tensor()[0], expected)
     np.testing.assert_allclose(result.affine, AFFINE)
