@@ -45,7 +45,7 @@ def test_it_takes_at_most_half_the_multiplications() -> None:
 
 
 @pytest.mark.parametrize("style", ["normal-dose", "smooth"])
-def test_it_comes_within_two_fifths_of_a_decibel_of_the_whole_one(style: str) -> None:
+def test_it_comes_within_a_third_of_a_decibel_of_the_whole_one(style: str) -> None:
     low, normal = few("quarter_dose"), few("normal_dose")
     options = EnhanceOptions(style=style, request=StrengthRequest(dose_fraction=0.25))
     fast, whole = (
@@ -53,4 +53,4 @@ def test_it_comes_within_two_fifths_of_a_decibel_of_the_whole_one(style: str) ->
         for bundle in (BUNDLE_FAST, BUNDLE_2D)
     )
     assert whole > psnr(low, normal) + 1
-    assert fast > whole - 0.4
+    assert fast > whole - 0.33
