@@ -74,7 +74,7 @@ class DegradationPlan:
         if self.step_mm is not None and self.thickness_mm is not None and self.step_mm > self.thickness_mm:
             raise UsageError(f"--step {self.step_mm:g}", "leaves gaps between slices", "use at most --thickness")
         if self.seed < 0:
-            raise UsageError(f"--seed {self.seed}", "is negative", "use 0 or more")
+            raise UsageError(f"--seed {self.seed}", "is no number of photons", "use 0 or more")
         if self.scanner not in SCANNERS:
             raise UsageError(f"--scanner {self.scanner}", "is not known", f"use one of {', '.join(SCANNERS)}")
         if self.kernel != AUTO and self.kernel not in KERNELS:

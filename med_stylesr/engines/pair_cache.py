@@ -99,13 +99,11 @@ def cache_scan(
         seed: of the first draw; the others count up from it.
 
     Raises:
-        InputError: if it is there, but of another version of the simulator.
+        InputError: if it is there, but damaged or of another version of the simulator.
     """
     record = folder / f"{name}.json"
     if record.is_file():
-        if json.loads(record.read_text()).get("simulator") != SIMULATOR:
-            why = "was made by another version of the simulator"
-            raise InputError(str(record), why, f"delete {folder} or prepare another folder")
+        _require_same_simulator(record)
         return
     folder.mkdir(parents=True, exist_ok=True)
     simulator = LowDoseSimulator(SCANNERS["ge-lightspeed"], DetectorModel())
@@ -140,6 +138,18 @@ def cache_scan(
         "draws": [asdict(draw) for draw in draws],
     }
     record.write_text(json.dumps(facts, indent=1))
+
+
+def _require_same_simulator(record: Path) -> None:
+    try:
+        same = json.loads(record.read_text())["simulator"] == SIMULATOR
+    except KeyError:
+        same = False
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(str(record), f"cannot be read: {error}", "delete it and prepare again") from error
+    if not same:
+        why = "was made by another version of the simulator"
+        raise InputError(str(record), why, f"delete {record.parent} or prepare another folder")
 
 
 def open_cache(folder: str | Path, names: Sequence[str] | None = None) -> list[CachedScan]:

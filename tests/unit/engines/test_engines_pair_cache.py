@@ -40,6 +40,10 @@ def test_pairs_of_another_simulator_are_not_added_to(tmp_path: Path) -> None:
     record.write_text(json.dumps({"simulator": SIMULATOR - 1}))
     with pytest.raises(InputError, match="another version of the simulator"):
         cache_scan("disc", np.zeros((1, 64, 64)), (2.0, 1.0, 1.0), 2.0, [NoiseDraw(0.25)], tmp_path, seed=1)
+    for damaged in ("{", "[]"):
+        record.write_text(damaged)
+        with pytest.raises(InputError, match="cannot be read"):
+            cache_scan("disc", np.zeros((1, 64, 64)), (2.0, 1.0, 1.0), 2.0, [NoiseDraw(0.25)], tmp_path, seed=1)
     record.write_text(json.dumps({"simulator": SIMULATOR}))
     cache_scan("disc", np.zeros((1, 64, 64)), (2.0, 1.0, 1.0), 2.0, [NoiseDraw(0.25)], tmp_path, seed=1)
     assert [file.name for file in tmp_path.iterdir()] == ["disc.json"]
