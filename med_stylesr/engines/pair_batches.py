@@ -45,7 +45,7 @@ from med_stylesr.hu import HU_MAX, HU_MIN
 
 _AIR_HU: Final = -950.0
 _AIR_SHARE: Final = 0.4
-"""Patches with more air are drawn again: most of a slice is air, and nothing is to be learned there."""
+"""Patches with more air are drawn again, but for those of `BatchPlan.air`: most of a slice is air."""
 _TRIES: Final = 6
 
 
@@ -147,12 +147,12 @@ class PairBatches(Dataset[dict[str, Any]]):
         dose = float(low * (high / low) ** (rng.uniform() ** self._plan.dose_skew))
         clean, noise = self._varied(rng, scan, scale, dose, wanted)
         share = kept_noise(style, dose)
-        target, seen = clean[0] + share * noise[0], clean[1] + noise[1]
+        target, seen = _stored(clean[0] + share * noise[0]), clean[1] + noise[1]
         real = target if share == 1.0 else clean[0]
         flip, turn = bool(rng.integers(2)), int(rng.integers(4))
-        fine = (target, real, clean[0] + noise[0])
+        fine = (target, real, _stored(clean[0] + noise[0]))
         target, real, noisy, seen = (np.rot90(x[..., ::-1] if flip else x, turn, (-2, -1)) for x in (*fine, seen))
-        image = _averaged(seen, [1, *scale] if len(scale) == 2 else scale)
+        image = _stored(_averaged(seen, [1, *scale] if len(scale) == 2 else scale))
         if len(scale) == 2:
             target, real, noisy = (x[self._plan.slices // 2] for x in (target, real, noisy))
         else:
@@ -176,7 +176,7 @@ class PairBatches(Dataset[dict[str, Any]]):
         shown = seen if wanted is None else wanted.applied(both)
         inner = np.s_[:, margin : both.shape[1] - margin, margin : both.shape[2] - margin]
         halves = [np.split(zoomed(x[inner], zoom, size), 2) for x in (shown, seen)]
-        return [half[0].clip(HU_MIN, HU_MAX) for half in halves], [half[1] for half in halves]
+        return [_stored(half[0]) for half in halves], [half[1] for half in halves]
 
     def _cut(
         self, rng: np.random.Generator, scan: CachedScan, scale: list[int], dose: float, size: Sequence[int]
@@ -193,7 +193,8 @@ class PairBatches(Dataset[dict[str, Any]]):
             around = np.arange(reach) + int(rng.integers(max(total - reach, 0) + 1))
         # Replicated at the ends, as at inference.
         around = around.clip(0, total - 1)
-        for _ in range(_TRIES):
+        anywhere = plan.air > 0 and rng.random() < plan.air
+        for _ in range(1 if anywhere else _TRIES):
             top, left = int(rng.integers(rows - size[0] + 1)), int(rng.integers(columns - size[1] + 1))
             window = np.s_[top : top + size[0], left : left + size[1]]
             if float((scan.hu[around[len(around) // 2]][window] < _AIR_HU).mean()) < _AIR_SHARE:
@@ -206,13 +207,21 @@ class PairBatches(Dataset[dict[str, Any]]):
                 # Variance of inserted noise is 1/d - 1 times that of the scan's own.
                 gain = weights[draw] * math.sqrt(variance / (1 / scan.doses[draw] - 1)) / STORED_PER_HU
                 total_noise += np.float32(gain) * np.stack([scan.noise[draw, k][window] for k in around])
+            # Outside the field of view nothing was measured, so that no dose changes it.
+            total_noise[scanned < HU_MIN] = 0
             return _averaged(total_noise, [thick, 1, 1])
 
-        clean = _averaged(np.stack([scan.hu[k][window] for k in around]).astype(np.float32), [thick, 1, 1])
+        scanned = np.stack([scan.hu[k][window] for k in around]).astype(np.float32)
+        clean = _averaged(scanned, [thick, 1, 1])
         more = rng.uniform(0, self._variety.own) if self._variety.own > 0 and len(scan.doses) > 1 else 0.0
         if more > 0:
             clean = clean + mixed(another(rng, shares), more**2)
-        return clean.clip(HU_MIN, HU_MAX), mixed(shares, (1 / dose - 1) * (1 + more**2))
+        return _stored(clean), mixed(shares, (1 / dose - 1) * (1 + more**2))
+
+
+def _stored(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """As scanners store it: noise of air that would be below the scale of HU is cut off."""
+    return x.clip(HU_MIN, HU_MAX)
 
 
 def _averaged(x: NDArray[np.float32], factors: Sequence[int]) -> NDArray[np.float32]:

@@ -93,6 +93,8 @@ class BatchPlan:
             full dose in training.
         noise_power: samples count (20 HU / (2 HU + standard deviation of their noise))^power. At 0 a scan with little
             noise hardly counts, since its errors are small; at 1 all count alike.
+        air: share of samples taken from anywhere in a slice; of the others few lie in the air around the body, whose
+            noise no window of soft tissue shows.
         variety: arguments of `Variety`.
         kernel_styles: arguments of `KernelStyle` for each of the styles that ask for a kernel; only at scale 1.
         references: arguments of `References`.
@@ -107,6 +109,7 @@ class BatchPlan:
     dose_range: tuple[float, float]
     dose_skew: float = 1.0
     noise_power: float = 0.0
+    air: float = 0.0
     variety: Mapping[str, Any] = field(default_factory=dict)
     kernel_styles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     references: Mapping[str, Any] = field(default_factory=dict)

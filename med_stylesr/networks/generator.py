@@ -14,7 +14,13 @@ from med_stylesr.networks.adain import StyleEncoder
 from med_stylesr.networks.convolution import convolution
 from med_stylesr.networks.lock import HULock
 from med_stylesr.networks.trunk import BlockCount, StyledTrunk
-from med_stylesr.networks.upsample import CubicUpsample, channels_to_space, nearest_upsample, space_to_channels
+from med_stylesr.networks.upsample import (
+    CubicUpsample,
+    channels_to_space,
+    last_axis_to_channels,
+    nearest_upsample,
+    space_to_last_axis,
+)
 
 
 class StyleSRGenerator(StyledTrunk):
@@ -208,7 +214,9 @@ class StyleSRGenerator(StyledTrunk):
         Raises:
             ValueError: if no head has that scale.
         """
-        maps = self.trunk(self._views(space_to_channels(bounded, self.unshuffle)), code)
+        # Channels last, as convolutions want them: compiled networks reorder them otherwise, at the cost of a layer.
+        views = self._views(space_to_last_axis(bounded, self.unshuffle))
+        maps = self.trunk(last_axis_to_channels(views), code)
         result = [self._tail(maps, factor)]
         if self._back_projects(factor):
             result.append(self._tail(maps, self.scales_unit))
@@ -270,11 +278,11 @@ class StyleSRGenerator(StyledTrunk):
         return result
 
     def _views(self, bounded: Tensor) -> Tensor:
-        """The image in [0, 1] and through each window, as channels; point by point, so that it may be rearranged."""
+        """The image in [0, 1] and through each window, along the last axis; point by point, so in any arrangement."""
         views = [(bounded - self.hu_min) / (self.hu_max - self.hu_min)]
         for window in self.windows:
             views.append(torch.tanh((bounded - window[0]) * (2 / window[1])))
-        return torch.cat(views, dim=1)
+        return torch.cat(views, dim=-1)
 
     def _code(self, style: Tensor | None, batch: int) -> Tensor:
         if style is None:

@@ -35,15 +35,26 @@ def channels_to_space(x: Tensor, factors: list[int]) -> Tensor:
 
 def space_to_channels(x: Tensor, factors: list[int]) -> Tensor:
     """Inverse of `channels_to_space`; the spatial sizes must be multiples of the factors."""
+    return last_axis_to_channels(space_to_last_axis(x, factors))
+
+
+def space_to_last_axis(x: Tensor, factors: list[int]) -> Tensor:
+    """`space_to_channels` with channels as the last axis: (B, C, *spatial) to (B, *(spatial / factors), C·Πf)."""
     if len(factors) == 2:
         h, w = factors[0], factors[1]
-        x = x.reshape(x.shape[0], x.shape[1], x.shape[2] // h, h, x.shape[3] // w, w).permute(0, 1, 3, 5, 2, 4)
-        return x.reshape(x.shape[0], x.shape[1] * h * w, x.shape[4], x.shape[5])
+        x = x.reshape(x.shape[0], x.shape[1], x.shape[2] // h, h, x.shape[3] // w, w).permute(0, 2, 4, 1, 3, 5)
+        return x.reshape(x.shape[0], x.shape[1], x.shape[2], x.shape[3] * h * w)
     d, h, w = factors[0], factors[1], factors[2]
     x = x.reshape(x.shape[0], x.shape[1], x.shape[2] // d, d, x.shape[3] // h, h, x.shape[4] // w, w).permute(
-        0, 1, 3, 5, 7, 2, 4, 6
+        0, 2, 4, 6, 1, 3, 5, 7
     )
-    return x.reshape(x.shape[0], x.shape[1] * d * h * w, x.shape[5], x.shape[6], x.shape[7])
+    return x.reshape(x.shape[0], x.shape[1], x.shape[2], x.shape[3], x.shape[4] * d * h * w)
+
+
+def last_axis_to_channels(x: Tensor) -> Tensor:
+    """(B, *spatial, C) to (B, C, *spatial), a view in the layout that torch calls channels last."""
+    # Not movedim, which the ONNX exporter writes with an axis of -1 that OpenVINO refuses.
+    return x.permute(0, 3, 1, 2) if x.dim() == 4 else x.permute(0, 4, 1, 2, 3)
 
 
 class CubicUpsample(nn.Module):

@@ -18,9 +18,12 @@ STYLES: Final = ("smooth", "normal-dose")
 
 
 def bias(row: Method, scan: BenchmarkScan, dose: float) -> dict[str, list[float]]:
-    """Tissue → voxels, and the mean of the results for noise of either sign minus normal dose, HU."""
-    results = [row.run(scan.low_dose(dose, sign), scan) for sign in (1, -1)]
-    shifts = masked_shift(scan.target, np.mean(results, axis=0), tissue_masks(scan.target, scan.spacing_mm))
+    """Tissue → voxels, and the mean of the results minus the mean of the inputs for noise of either sign, HU."""
+    inputs = [scan.low_dose(dose, sign) for sign in (1, -1)]
+    results = [row.run(low, scan) for low in inputs]
+    # But for air, which scanners cut off at the end of the scale, the mean of the inputs is the scan at normal dose.
+    baseline = np.mean(inputs, axis=0)[list(scan.wanted)]
+    shifts = masked_shift(baseline, np.mean(results, axis=0), tissue_masks(scan.target, scan.spacing_mm))
     return {tissue: [shift.voxels, shift.shift_hu] for tissue, shift in shifts.items()}
 
 

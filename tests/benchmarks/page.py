@@ -125,7 +125,7 @@ def page(n: Numbers, images: str) -> str:
         "Result minus input in HU: mean over all voxels of a tissue, in brackets the scan where it is largest.",
         _shift_table({row.label: n.records[row.name] for row in n.rows if row.kind != "input"}),
         "Noise alone moves the means of small regions, and whatever takes it away moves them back. The bias of ours: "
-        "mean of the results for two inputs whose noise is opposite everywhere, minus normal dose.",
+        "mean of the results for two inputs whose noise is opposite everywhere, minus the mean of those inputs.",
         _shift_table({f"`{style}` `--dose {DOSE}`": records for style, records in n.bias.items()}),
         "## Strength",
         f"`--dose F` aims at √F of the noise amplitude. Measured in flat soft tissue with noise of both signs, so that "

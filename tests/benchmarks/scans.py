@@ -46,14 +46,14 @@ class BenchmarkScan:
     wanted: tuple[int, ...]
 
     def low_dose(self, dose: float, sign: int = 1) -> Hu:
-        """The scan at a dose fraction; `sign` −1 gives noise of equal statistics, opposite everywhere."""
+        """The scan at a dose fraction, as stored; `sign` −1 gives noise of equal statistics, opposite everywhere."""
         gain = math.sqrt((1 / dose - 1) / (1 / self.noise_dose - 1))
-        return np.asarray(self.normal + np.float32(sign * gain) * self.noise)
+        return np.asarray(self.normal + np.float32(sign * gain) * self.noise).clip(HU_MIN, HU_MAX)
 
     @property
     def key(self) -> str:
-        """Tells results on this piece of the scan from those on others."""
-        return f"{self.name} {'x'.join(map(str, self.normal.shape))}"
+        """Tells results on this piece of the scan from those on others, and from those on noise stored otherwise."""
+        return f"{self.name} {'x'.join(map(str, self.normal.shape))} stored"
 
     @property
     def target(self) -> Hu:
@@ -90,7 +90,8 @@ def centre(scan: BenchmarkScan, edge: int) -> BenchmarkScan:
 
 
 def cut(scan: CachedScan, taken: slice, wanted: tuple[int, ...]) -> BenchmarkScan:
-    """Some slices of a cached scan, HU clipped to those of CT: padding marks are no anatomy."""
-    normal = scan.hu[taken].astype(np.float32).clip(HU_MIN, HU_MAX)
-    noise = scan.noise[0, taken].astype(np.float32) / STORED_PER_HU
+    """Some slices of a cached scan, HU clipped to those of CT: padding is no anatomy, and no dose changes it."""
+    scanned = scan.hu[taken].astype(np.float32)
+    normal = scanned.clip(HU_MIN, HU_MAX)
+    noise = np.where(scanned < HU_MIN, np.float32(0), scan.noise[0, taken].astype(np.float32) / STORED_PER_HU)
     return BenchmarkScan(scan.name, normal, noise, scan.doses[0], scan.spacing_mm, wanted)

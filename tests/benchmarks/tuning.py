@@ -45,7 +45,7 @@ def tune(
         families: filters by name.
     """
     small = [centre(scan, EDGE) for scan in tuning]
-    names = " ".join(scan.name for scan in tuning)
+    names = " ".join(scan.key for scan in tuning)
     best = {}
     for name, family in families.items():
         scores = {

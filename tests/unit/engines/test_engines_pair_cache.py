@@ -79,6 +79,19 @@ def test_noise_is_given_back_to_noise_free_predictions_only() -> None:
     assert shown.amax(dim=(1, 2, 3)).tolist() == [0.0, 4.0]
 
 
+def _block_means(x: np.ndarray, scale: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Means over the blocks that one input voxel covers, and where nothing of a block was cut off at -1024 HU."""
+    rest = len(scale)
+    shape = [*x.shape[:-rest]]
+    for size, factor in zip(x.shape[-rest:], scale, strict=True):
+        shape += [size // factor, factor]
+    blocks = x.reshape(shape)
+    within = tuple(range(len(x.shape) - rest + 1, blocks.ndim, 2))
+    whole = blocks.min(axis=within) > -1024
+    assert whole.sum() > 100
+    return blocks.mean(axis=within), whole
+
+
 @pytest.mark.parametrize(("scale", "slices"), [([1, 1], 3), ([2, 2], 3), ([2, 1, 1], 2)])
 def test_what_is_given_back_is_the_label_with_the_noise_of_the_input(
     cache: Path, scale: list[int], slices: int
@@ -86,11 +99,9 @@ def test_what_is_given_back_is_the_label_with_the_noise_of_the_input(
     styles = ["smooth", "noise-free"]
     plan = {**PLAN, "styles": styles, "trained_styles": styles, "batch_size": 8, "scales": [scale], "slices": slices}
     batch = PairBatches(cache, 1, 1, **plan)[0]
-    noisy = batch["noisy"].unflatten(-1, (-1, scale[-1])).mean(-1).unflatten(-2, (-1, scale[-2])).mean(-2)
-    if len(scale) == 3:
-        noisy = noisy.unflatten(2, (-1, scale[0])).mean(3)
     image = batch["image"][:, 1:2] if len(scale) == 2 else batch["image"]
-    torch.testing.assert_close(noisy, image, atol=1e-2, rtol=0)
+    noisy, whole = _block_means(batch["noisy"].numpy(), scale)
+    np.testing.assert_allclose(noisy[whole], image.numpy()[whole], atol=1e-2)
     # Only a style of its own is given noise back, in proportion to the dose.
     low, high = PLAN["dose_range"]
     assert all(
@@ -141,15 +152,9 @@ def test_image_is_the_block_mean_of_the_label_and_its_kept_noise(cache: Path, sc
     """Style `as-is` keeps all noise: averaging its label back must give the input exactly."""
     batches = PairBatches(cache, 2, 1, **{**PLAN, "trained_styles": ["as-is"], "scales": [scale], "slices": slices})
     batch = batches[0]
-    image, label = batch["image"].numpy(), batch["label"].numpy()
-    if len(scale) == 2:
-        b, _, h, w = label.shape
-        back = label.reshape(b, 1, h // scale[0], scale[0], w // scale[1], scale[1]).mean(axis=(3, 5))
-        image = image[:, 1:2]
-    else:
-        b, _, d, h, w = label.shape
-        back = label.reshape(b, 1, d // scale[0], scale[0], h, w).mean(axis=3)
-    np.testing.assert_allclose(back, image, atol=1e-3)
+    image = batch["image"][:, 1:2].numpy() if len(scale) == 2 else batch["image"].numpy()
+    back, whole = _block_means(batch["label"].numpy(), scale)
+    np.testing.assert_allclose(back[whole], image[whole], atol=1e-3)
     assert batch["style"].tolist() == [2, 2, 2]
 
 
@@ -254,6 +259,41 @@ def test_a_reference_shows_the_wanted_kernel_and_not_the_inputs(cache: Path) -> 
 def test_references_are_for_scale_one(cache: Path) -> None:
     plan = {**PLAN, "references": {"probability": 1.0, "size": 16}}
     assert PairBatches(cache, 1, 3, **plan, scales=[[2, 2]], slices=3)[0]["style"].dtype == torch.int64
+
+
+def _air_and_padding(cache: Path, folder: Path) -> Path:
+    """The cached disc with padding marks in its left part, and noise inserted there nevertheless."""
+    for file in cache.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    hu = np.load(folder / "disc.hu.npy")
+    hu[:, :, :30] = -3024
+    np.save(folder / "disc.hu.npy", hu)
+    return folder
+
+
+def test_air_is_seen_as_scanners_store_it_and_padding_without_noise(cache: Path, tmp_path: Path) -> None:
+    """No input lies below the scale of HU; outside the field of view nothing is measured that a dose could change."""
+    _air_and_padding(cache, tmp_path)
+    plan = {**PLAN, "patch": 64, "dose_range": (0.02, 0.02), "batch_size": 4, "air": 1.0}
+    batch = PairBatches(tmp_path, 1, 1, **plan, scales=[[1, 1]], slices=3)[0]
+    image, label = batch["image"][:, 1:2], batch["label"]
+    assert image.min() == label.min() == -1024
+    # Air of -1000 HU is noisy on both sides of its mean, padding is not.
+    assert image[(label > -1020) & (label < -900)].std() > 10
+    rows = (label == -1024).all(dim=-2, keepdim=True) | (label == -1024).all(dim=-1, keepdim=True)
+    padding = rows.expand_as(label) & (label == -1024)
+    assert padding.sum() > 100
+    assert (image[padding] == -1024).all()
+
+
+def test_patches_of_air_are_drawn_if_asked_for(cache: Path) -> None:
+    def air(share: float) -> float:
+        plan = {**PLAN, "batch_size": 64, "patch": 16, "air": share}
+        label = PairBatches(cache, 1, 1, **plan, scales=[[1, 1]], slices=1)[0]["label"]
+        return float(((label < -950).float().mean(dim=(1, 2, 3)) > 0.5).float().mean())
+
+    assert air(0.0) < 0.05
+    assert air(1.0) > 0.1
 
 
 def test_skewed_doses_stay_in_range_and_are_lower(cache: Path) -> None:
