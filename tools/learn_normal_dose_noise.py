@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from med_stylesr.engines.pair_cache import STORED_PER_HU, open_cache
-from med_stylesr.inference.bundle import BUNDLE_2D
+from med_stylesr.inference.bundle_folder import BUNDLE_2D
 from med_stylesr.inference.enhancer import Enhancer
 from med_stylesr.inference.normal_dose import FILE, MOST_TRUNCATED, NormalDoseNoise, likely_fraction
 from med_stylesr.inference.normal_dose_fit import Observation, learn

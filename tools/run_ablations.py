@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter
 
 from med_stylesr.engines.phantoms import draw_phantom
-from med_stylesr.inference.bundle import find_bundle
+from med_stylesr.inference.bundle_folder import find_bundle
 from med_stylesr.networks.generator import StyleSRGenerator
 from med_stylesr.service.train import TrainingRun, find_overlay, parse_overrides, train
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from med_stylesr.inference.bundle import BUNDLE_2D
+from med_stylesr.inference.bundle_folder import BUNDLE_2D
 from med_stylesr.inference.enhancer import Enhancer
 from med_stylesr.report.lesion_report import lesion_name
 from med_stylesr.service.demo import sample_root

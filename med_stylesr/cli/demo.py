@@ -30,7 +30,7 @@ def demo(
     if not all(find_spec(name) for name in ("matplotlib", "jinja2", "skimage")):
         raise UsageError("demo", "its pictures need the extra `report`", "pip install 'med-stylesr[report]'")
     with reporter(as_json) as events:
-        from med_stylesr.inference.bundle import BUNDLE_2D
+        from med_stylesr.inference.bundle_folder import BUNDLE_2D
         from med_stylesr.inference.enhancer import EnhanceOptions
         from med_stylesr.inference.strength import StrengthRequest
         from med_stylesr.service.demo import run_demo

@@ -71,7 +71,7 @@ def lesions(
     plan.check()
 
     from med_stylesr.errors import UsageError
-    from med_stylesr.inference.bundle import find_bundle
+    from med_stylesr.inference.bundle_folder import find_bundle
     from med_stylesr.inference.enhancer import Enhancer
 
     enhancer = Enhancer(bundle, device, runtime.value, precision.value)

@@ -11,16 +11,12 @@ from pathlib import Path
 import torch
 
 from med_stylesr.errors import UsageError
+from med_stylesr.inference.bundle_folder import find_bundle
 from med_stylesr.inference.model_cache import CachedModels
 from med_stylesr.inference.normal_dose import NormalDoseNoise
+from med_stylesr.inference.quantised import FILE
 from med_stylesr.networks.generator import StyleSRGenerator
 
-BUNDLE_2D = "ldct_stylesr_2d"
-"""The bundle for enhancement at the given slices, ×1 and in plane."""
-BUNDLE_FAST = "ldct_stylesr_2d_fast"
-"""The same with fewer blocks: half the cost, a little less noise told from anatomy."""
-BUNDLE_3D = "ldct_stylesr_3d"
-"""The bundle for super-resolution through plane."""
 _RESOLVED = "network"
 
 
@@ -49,33 +45,6 @@ class LoadedBundle:
     normal_dose: NormalDoseNoise | None = None
 
 
-def bundles_root() -> Path:
-    """Folder of the bundles that come with the package: inside a wheel, beside the package in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "bundles"
-    return inside if inside.is_dir() else package.parent / "bundles"
-
-
-def find_bundle(name_or_path: str | Path) -> Path:
-    """Folder of a bundle given by its name (of those that come with the package) or by its path.
-
-    Raises:
-        UsageError: if there is none.
-    """
-    for candidate in (Path(name_or_path), bundles_root() / str(name_or_path)):
-        if (candidate / "configs" / "metadata.json").is_file():
-            return candidate.resolve()
-    known = ", ".join(sorted(p.parent.parent.name for p in bundles_root().glob("*/configs/metadata.json")))
-    raise UsageError(
-        f"bundle {name_or_path}", "is no bundle folder (no configs/metadata.json)", f"give a folder or one of: {known}"
-    )
-
-
-def is_shipped(bundle: Path) -> bool:
-    """Whether a bundle comes with the package; configs of any other bundle are code that somebody else wrote."""
-    return bundle.resolve().parent == bundles_root().resolve()
-
-
 def load_bundle(name_or_path: str | Path, device: torch.device) -> LoadedBundle:
     """Build the network that a bundle's inference config describes and load its weights.
 
@@ -94,7 +63,8 @@ def load_bundle(name_or_path: str | Path, device: torch.device) -> LoadedBundle:
                 f"bundle {path.name}", f"has no {needed.relative_to(path)}", "restore or retrain the bundle"
             )
     stored, metadata = weights.read_bytes(), (path / "configs" / "metadata.json").read_bytes()
-    models, told = CachedModels(stored, config.read_bytes(), metadata), json.loads(metadata)
+    quantised = [file.read_bytes() for file in (path / FILE, path / FILE.with_suffix(".bin")) if file.is_file()]
+    models, told = CachedModels(stored, config.read_bytes(), metadata, *quantised), json.loads(metadata)
     network = _network(path, config, models)
     try:
         state = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Final
 
 import torch
@@ -13,7 +14,8 @@ import torch
 from med_stylesr.errors import MedStyleError, UsageError
 from med_stylesr.inference.bundle import LoadedBundle
 from med_stylesr.inference.parity import compare
-from med_stylesr.inference.runtime import BFLOAT16, FLOAT32, Runtime, TorchRuntime
+from med_stylesr.inference.quantised import quantised_model
+from med_stylesr.inference.runtime import BFLOAT16, FLOAT32, INT8, Runtime, TorchRuntime
 from med_stylesr.inference.runtime_bfloat16 import BFloat16Runtime
 
 AUTO: Final = "auto"
@@ -21,7 +23,7 @@ TORCH: Final = "torch"
 OPENVINO: Final = "openvino"
 ONNX: Final = "onnx"
 RUNTIMES: Final = (AUTO, TORCH, OPENVINO, ONNX)
-PRECISIONS: Final = (AUTO, FLOAT32, BFLOAT16)
+PRECISIONS: Final = (AUTO, FLOAT32, BFLOAT16, INT8)
 _NEEDS: Final = {OPENVINO: ("openvino", "onnx"), ONNX: ("onnxruntime", "onnx")}
 
 
@@ -29,7 +31,8 @@ def choose_runtime(bundle: LoadedBundle, device: torch.device, runtime: str = AU
     """A runtime for a bundle's network that agrees with float32 torch.
 
     Automatic choice: OpenVINO on a CPU where it is installed, torch otherwise; bfloat16 where the device multiplies it
-    natively. One that drifts or fails gives way to the next, down to float32 torch, and a note says so.
+    natively. One that drifts or fails gives way to the next, down to float32 torch, and a note says so. int8 is never
+    chosen automatically.
 
     Args:
         bundle: the bundle, loaded.
@@ -55,6 +58,8 @@ def choose_runtime(bundle: LoadedBundle, device: torch.device, runtime: str = AU
             _require_parity(made, reference, bundle)
         except Exception as error:
             why = error.why if isinstance(error, MedStyleError) else f"{type(error).__name__}: {error}"
+            if wanted == INT8:
+                raise UsageError("--precision int8", why, "use --precision auto") from error
             if AUTO not in (runtime, precision):
                 raise UsageError(f"--runtime {kind}", f"in {wanted} {why}", "use --runtime torch") from error
             notes.append(f"{kind} in {wanted} was not used: {' '.join(why.split())}")
@@ -75,6 +80,11 @@ def _candidates(device: torch.device, runtime: str, precision: str) -> Iterator[
             raise UsageError(f"--runtime {runtime}", f"runs on the CPU, not on {device}", "use --device cpu")
     if runtime == ONNX and precision == BFLOAT16:
         raise UsageError("--precision bfloat16", "is not offered by ONNX Runtime on a CPU", "use --runtime openvino")
+    if precision == INT8 and (runtime not in (AUTO, OPENVINO) or device.type != "cpu"):
+        raise UsageError("--precision int8", "is offered by OpenVINO on a CPU only", "use --precision auto")
+    if precision == INT8:
+        yield OPENVINO, INT8
+        return
     if runtime == AUTO:
         there = device.type == "cpu" and all(importlib.util.find_spec(name) for name in _NEEDS[OPENVINO])
         kinds = (OPENVINO, TORCH) if there else (TORCH,)
@@ -105,7 +115,7 @@ def _made(bundle: LoadedBundle, kind: str, precision: str) -> Runtime:
     if kind == OPENVINO:
         from med_stylesr.inference.runtime_openvino import OpenVINORuntime
 
-        return OpenVINORuntime(bundle.network, precision, bundle.models)
+        return OpenVINORuntime(bundle.network, precision, bundle.models, partial(quantised_model, bundle))
     if kind == ONNX:
         from med_stylesr.inference.runtime_onnx import OnnxRuntime
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from med_stylesr.errors import InputError, UsageError
 from med_stylesr.geometry import VoxelGrid
-from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_3D, LoadedBundle, load_bundle
+from med_stylesr.inference.bundle import LoadedBundle, load_bundle
+from med_stylesr.inference.bundle_folder import BUNDLE_2D, BUNDLE_3D
 from med_stylesr.inference.choice import AUTO, choose_runtime
 from med_stylesr.inference.enhancement import Enhancement
 from med_stylesr.inference.ensemble import MirrorEnsemble, TrustLimits

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from med_stylesr.inference.runtime import BFLOAT16, FLOAT32, Runtime
+from med_stylesr.inference.runtime import BFLOAT16, FLOAT32, INT8, Runtime
 from med_stylesr.networks.generator import StyleSRGenerator
 
 SIZE: Final = (144, 120)
@@ -41,6 +41,7 @@ class Limits:
 LIMITS: Final = {
     FLOAT32: Limits(max_hu=0.05, p999_hu=0.05, mean_hu=0.05, bias_hu=0.05),
     BFLOAT16: Limits(max_hu=60.0, p999_hu=6.0, mean_hu=1.0, bias_hu=0.3),
+    INT8: Limits(max_hu=120.0, p999_hu=20.0, mean_hu=1.5, bias_hu=0.5),
 }
 
 

@@ -22,6 +22,7 @@ ROWS_PER_BAND = 2_500_000
 """Pixels of a slice that are run at once; larger slices (beyond about 1580²) go in bands, to bound memory."""
 FLOAT32 = "float32"
 BFLOAT16 = "bfloat16"
+INT8 = "int8"
 
 
 def pick_device(name: str) -> torch.device:
@@ -56,7 +57,7 @@ class Runtime(ABC):
         lanes: to run slices side by side.
         name: of the kind.
         version: of the library behind it.
-        precision: "float32" or "bfloat16", of the convolutions.
+        precision: "float32", "bfloat16" or "int8" (of the inner ones), of the convolutions.
         notes: what a user should know of the choice of this runtime, one line each.
     """
 

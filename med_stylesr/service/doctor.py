@@ -75,7 +75,8 @@ def _bundles() -> Iterator[Finding]:
     import torch
 
     from med_stylesr.errors import UsageError
-    from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_3D, load_bundle
+    from med_stylesr.inference.bundle import load_bundle
+    from med_stylesr.inference.bundle_folder import BUNDLE_2D, BUNDLE_3D
 
     for name in (BUNDLE_2D, BUNDLE_3D):
         try:

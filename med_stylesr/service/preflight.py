@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from med_stylesr.errors import UsageError
+from med_stylesr.inference.bundle_folder import declared_styles, find_bundle
 from med_stylesr.io.publish import check_apart
 from med_stylesr.service.manifest import NAME
 
@@ -42,6 +43,21 @@ def check_places(
     for place, name in ((source, "SOURCE"), (dest, "DEST")):
         if place.resolve() in key_file.resolve().parents:
             raise UsageError(str(key_file), f"the key file lies in {name}", "keep it apart from scans and results")
+
+
+def check_bundle(bundle: str, style: str | None) -> None:
+    """Refuse a bundle that is none, and a style that it has not.
+
+    Args:
+        bundle: name or folder.
+        style: as named by the user; None if it is a scan.
+
+    Raises:
+        UsageError: if there is no such bundle or style.
+    """
+    styles = declared_styles(find_bundle(bundle))
+    if style is not None and styles is not None and style not in styles:
+        raise UsageError(f"--style {style}", f"this bundle has: {', '.join(styles)}")
 
 
 def check_multiframe(format: str, transfer_syntax: str) -> None:

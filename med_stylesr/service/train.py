@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from med_stylesr.errors import MedStyleError, UsageError
-from med_stylesr.inference.bundle import bundles_root, find_bundle, is_shipped
+from med_stylesr.inference.bundle_folder import bundles_root, find_bundle, is_shipped
 
 _FLOAT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 _RECORDED = ("med-stylesr", "torch", "monai", "pytorch-ignite", "numpy", "scipy", "pydicom")

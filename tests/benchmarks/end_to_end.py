@@ -17,7 +17,7 @@ from typing import Final
 import pydicom
 from pydicom.uid import generate_uid
 
-from med_stylesr.inference.bundle import BUNDLE_2D
+from med_stylesr.inference.bundle_folder import BUNDLE_2D
 
 SPACING_MM: Final = 2.5
 """Between the slices of the generated scan."""
@@ -28,7 +28,7 @@ class Run:
     """One run of the program.
 
     Attributes:
-        bundle: 2D bundle.
+        bundle: 2D bundle, and the precision if one was asked for.
         slices: of the input.
         first_s: seconds from the start of the process to the first slices that are done.
         wall_s: seconds in all.
@@ -58,11 +58,18 @@ class Runs:
         self._environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
         self._environment["MED_STYLESR_CACHE"] = str(folder / "cache")
 
-    def run(self, slices: int, scale: tuple[int, int, int] = (1, 1, 1), bundle: str = BUNDLE_2D) -> Run:
+    def run(
+        self,
+        slices: int,
+        scale: tuple[int, int, int] = (1, 1, 1),
+        bundle: str = BUNDLE_2D,
+        precision: str | None = None,
+    ) -> Run:
         """Enhance a scan of so many slices, with its report."""
         source = self._scan(slices)
         command = [sys.executable, "-m", "med_stylesr", "enhance", str(source), str(self._folder / "out")]
         command += ["--json", "--overwrite", "--bundle", bundle, "--scale", *map(str, scale)]
+        command += ["--precision", precision] if precision else []
         began, first = time.monotonic(), 0.0
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=self._environment) as process:
             for line in process.stdout or ():
@@ -74,7 +81,8 @@ class Runs:
         if process.returncode:
             raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
         wall = time.monotonic() - began
-        return Run(bundle, slices, first, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e9)
+        name = f"{bundle} {precision}" if precision else bundle
+        return Run(name, slices, first, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e9)
 
     def _scan(self, slices: int) -> Path:
         """Uncompressed slices of the sample, over and over, at even distances."""
@@ -104,8 +112,8 @@ def runs(sample: Path) -> Iterator[Runs]:
         yield Runs(sample, Path(name))
 
 
-def rows(measured: Sequence[Run], fast: Sequence[Run], through_plane: Run) -> list[list[str]]:
-    """A table of runs."""
+def rows(ways: Sequence[Sequence[Run]], through_plane: Run) -> list[list[str]]:
+    """A table of runs: at scale 1 in several ways, of growing length, and through plane."""
     head = ["bundle", "slices", "scale", "seconds", "to the first slices", "CPU seconds a further slice", "memory, GB"]
 
     def row(run: Run, scale: str, before: Run | None) -> list[str]:
@@ -115,7 +123,6 @@ def rows(measured: Sequence[Run], fast: Sequence[Run], through_plane: Run) -> li
 
     return [
         head,
-        *(row(run, "1 1 1", before) for before, run in zip([None, *measured], measured, strict=False)),
-        *(row(run, "1 1 1", before) for before, run in zip([None, *fast], fast, strict=False)),
+        *(row(run, "1 1 1", before) for runs in ways for before, run in zip([None, *runs], runs, strict=False)),
         row(through_plane, "2 1 1", None),
     ]

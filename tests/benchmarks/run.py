@@ -29,7 +29,7 @@ from benchmarks.store import Store
 from benchmarks.tuning import tune
 
 from med_stylesr.errors import InputError, MedStyleError, UsageError
-from med_stylesr.inference.bundle import BUNDLE_FAST
+from med_stylesr.inference.bundle_folder import BUNDLE_FAST
 from med_stylesr.inference.enhancer import Enhancer
 from med_stylesr.metrics.distribution import frechet_distance
 from med_stylesr.networks.features import shipped_encoder

@@ -31,7 +31,8 @@ from benchmarks.peers.wgan_vgg import WganVggGenerator
 from numpy.typing import NDArray
 from torch import nn
 
-from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_FAST, LoadedBundle, load_bundle
+from med_stylesr.inference.bundle import LoadedBundle, load_bundle
+from med_stylesr.inference.bundle_folder import BUNDLE_2D, BUNDLE_FAST
 from med_stylesr.inference.choice import choose_runtime
 from med_stylesr.inference.parity import Parity
 from med_stylesr.inference.runtime import Runtime
@@ -46,6 +47,7 @@ KINDS: Final = (
     ("onnx", "float32"),
     ("openvino", "float32"),
     ("openvino", "bfloat16"),
+    ("openvino", "int8"),
 )
 STYLE: Final = "normal-dose"
 PRECISIONS: Final = ("float32", "bfloat16")
@@ -77,16 +79,19 @@ def main() -> None:
             program.run(9, scale, name)
         lengths = sorted(arguments.slices)
         scans = [program.run(count) for count in lengths]
-        fast = [program.run(count, bundle=BUNDLE_FAST) for count in (lengths[0], lengths[-1])]
+        ends = (lengths[0], lengths[-1])
+        fast = [program.run(count, bundle=BUNDLE_FAST) for count in ends]
+        program.run(9, precision="int8")
+        eight = [program.run(count, precision="int8") for count in ends]
         deep = program.run(arguments.through_plane, (2, 1, 1))
     peers, shares = peer_rows(bundle, seconds)
     parts = {
         "machine": machine(load, seconds),
         "runtimes": runtime_rows(runtimes, seconds, low, normal),
         "peers": peers,
-        "scans": end_to_end.rows(scans, fast, deep),
+        "scans": end_to_end.rows([scans, fast, eight], deep),
         "start": start_rows(),
-        "targets": speed_targets.rows(seconds, shares, scans, fast, deep),
+        "targets": speed_targets.rows(seconds, shares, [scans, fast, eight], deep),
     }
     text = arguments.page.read_text(encoding="utf-8")
     for name, rows in parts.items():
@@ -199,7 +204,7 @@ def psnr(result: Hu, normal: Hu) -> float:
 
 def peer_rows(bundle: LoadedBundle, seconds: dict[str, float]) -> tuple[Rows, dict[str, float]]:
     """Cost of peers' networks in eager torch, and the share of the convolution peak that each and ours reach."""
-    fastest = min(value for name, value in seconds.items() if name.endswith(" x1"))
+    fastest = seconds[speed_targets.fastest(seconds)]
     shares: dict[str, float] = {}
     rows = [["network", "GMAC", "time, ours = 1", "share of its precision's peak"]]
     ours = giga_macs(copy.deepcopy(bundle.network).requires_grad_(False), 3)

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from phantoms import BODY, stack, write_series
 
-from med_stylesr.inference.bundle import BUNDLE_2D
+from med_stylesr.inference.bundle_folder import BUNDLE_2D
 from med_stylesr.inference.enhancer import Enhancer
 from med_stylesr.inference.request import EnhanceOptions, StrengthRequest
 from med_stylesr.io.dicom_read import read_volume

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from phantoms import GRADIENT, Ball, Scene, StackSpec, rotated, stack, worst_shift_mm, write_series
 
 from med_stylesr.geometry import VoxelGrid
-from med_stylesr.inference.bundle import BUNDLE_2D
+from med_stylesr.inference.bundle_folder import BUNDLE_2D
 from med_stylesr.inference.enhancer import EnhanceOptions, Enhancer
 from med_stylesr.inference.strength import StrengthRequest
 from med_stylesr.io.dicom_read import read_volume

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_FAST, load_bundle
+from med_stylesr.inference.bundle import load_bundle
+from med_stylesr.inference.bundle_folder import BUNDLE_2D, BUNDLE_FAST
 from med_stylesr.inference.enhancer import EnhanceOptions, Enhancer
 from med_stylesr.inference.request import StrengthRequest
 from med_stylesr.io.dicom_read import read_volume

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from med_stylesr.errors import UsageError
-from med_stylesr.inference.bundle import BUNDLE_2D, BUNDLE_FAST, find_bundle
+from med_stylesr.inference.bundle_folder import BUNDLE_2D, BUNDLE_FAST, find_bundle
 from med_stylesr.inference.normal_dose import (
     FILE,
     LEAST_DOSE,

@@ -12,7 +12,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from med_stylesr.errors import InputError, UsageError
-from med_stylesr.inference.bundle import bundles_root
+from med_stylesr.inference.bundle_folder import bundles_root
 from med_stylesr.inference.enhancer import Enhancer
 from med_stylesr.inference.reference import PIECE, body_pieces, reference_code
 from med_stylesr.inference.request import REFERENCE_STYLE, EnhanceOptions, StrengthRequest

@@ -152,7 +152,7 @@ def test_a_broken_installation_of_openvino_gives_way_to_torch(tmp_path: Path, mo
 
 @pytest.mark.parametrize(
     ("runtime", "precision", "told"),
-    [("tensorrt", "auto", "openvino"), ("auto", "int8", "bfloat16"), ("onnx", "bfloat16", "not offered")],
+    [("tensorrt", "auto", "openvino"), ("auto", "int4", "bfloat16"), ("onnx", "bfloat16", "not offered")],
 )
 def test_what_no_runtime_has_is_refused(runtime: str, precision: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=told):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from service_runs import SETTINGS, Run
 
-from med_stylesr.inference.bundle import BUNDLE_2D
+from med_stylesr.inference.bundle_folder import BUNDLE_2D
 from med_stylesr.inference.enhancer import Enhancer
 from med_stylesr.inference.strength import StrengthRequest
 from med_stylesr.service import batch

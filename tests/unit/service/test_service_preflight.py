@@ -33,6 +33,8 @@ CHEAP = [
     (["--target-noise", "-3"], "--target-noise"),
     (["--key-file", "k"], "--deidentify"),
     (["--resume", "--deidentify", "basic"], "--key-file"),
+    (["--style", "baroque"], "this bundle has: normal-dose"),
+    (["--bundle", "nonsense"], "is no bundle folder"),
 ]
 
 
@@ -65,8 +67,6 @@ def test_a_wrong_option_is_one_line_and_exit_status_two(
     ("options", "line"),
     [
         (["--scale", "7", "7", "7"], "this bundle offers"),
-        (["--style", "baroque"], "this bundle has"),
-        (["--bundle", "nonsense"], "is no bundle folder"),
         (["--device", "cuda:9"], "--device cuda:9"),
         (["--device", "tape"], "is no device"),
         (["--deidentify", "no-such-profile"], "no-such-profile"),

@@ -14,7 +14,7 @@ import pytest
 from pydicom.uid import generate_uid
 
 from med_stylesr.errors import InputError, UsageError
-from med_stylesr.inference.bundle import BUNDLE_2D
+from med_stylesr.inference.bundle_folder import BUNDLE_2D
 from med_stylesr.inference.request import EnhanceOptions, StrengthRequest
 from med_stylesr.io.dicom_read import read_slices
 from med_stylesr.io.nifti_frames import NiftiFrames
