@@ -29,17 +29,18 @@ from med_stylesr.inference.quantised import FILE, INFO
 from med_stylesr.inference.quiet_openvino import openvino
 from med_stylesr.networks.generator import StyleSRGenerator
 
-STEPS = 3000
-LEARNING_RATE = 3e-5
+STEPS = 1500
+LEARNING_RATE = 1e-5
 SEED = 77
-CALIBRATED_ON = 24
-"""Batches from which the ranges of numbers are taken at first."""
+CALIBRATED_ON = 32
+"""Pieces of scans from which the ranges of numbers are taken at first."""
 FLOAT_KINDS = ["add", "mul", "linear", "sub", "div", "tanh", "cat", "permute", "reshape", "float"]
 """What stays in floating point besides sensitive convolutions: sums of blocks, styles and the views of the image."""
-PLAN: dict[str, Any] = {
+CALIBRATION: dict[str, Any] = {"batch_size": 1, "patch": 384, "dose_range": (0.15, 0.4), "air": 0.3}
+"""Most of a slice at usual doses: ranges that hold the noise of a twentieth of the dose are too coarse for others."""
+TRAINING: dict[str, Any] = {
     "batch_size": 4,
     "patch": 96,
-    "scales": [[1, 1]],
     "dose_range": (0.05, 1.0),
     "air": 0.2,
     "variety": {
@@ -77,8 +78,9 @@ def main() -> None:
         parser.error("only 2D bundles are quantised by this tool")
     arguments.run_dir.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
-    batches = _batches(bundle.network, arguments.cache)
-    calibration = [_inputs(bundle.network, batches[len(batches) - 1 - i]) for i in range(CALIBRATED_ON)]
+    batches = _batches(bundle.network, arguments.cache, TRAINING)
+    seen = _batches(bundle.network, arguments.cache, CALIBRATION)
+    calibration = [_inputs(bundle.network, seen[i]) for i in range(CALIBRATED_ON)]
     exact = _Residual(copy.deepcopy(bundle.network)).eval().requires_grad_(False)
     student = _Residual(bundle.network)
     quantised = nncf.quantize(
@@ -94,11 +96,11 @@ def main() -> None:
     _write(quantised.eval(), calibration[0], bundle.weights_sha256, bundle.path / FILE)
 
 
-def _batches(network: StyleSRGenerator, cache: Path) -> PairBatches:
+def _batches(network: StyleSRGenerator, cache: Path, plan: dict[str, Any]) -> PairBatches:
     named = [name for name in ("normal-dose", "smooth", "soft", "sharp") if name in network.style_names]
     trained = ["noise-free"] * len(named) * ("noise-free" in network.style_names) + named
-    plan = {**PLAN, "slices": network.in_channels, "styles": network.style_names, "trained_styles": trained}
-    return PairBatches(cache, 10**6, SEED, **plan)
+    styles = {"styles": network.style_names, "trained_styles": trained}
+    return PairBatches(cache, 10**6, SEED, slices=network.in_channels, scales=[[1, 1]], **styles, **plan)
 
 
 def _inputs(network: StyleSRGenerator, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from benchmarks import cost, hu_bias, kernels, pictures, pooling, resolution, strength_check, targets
+from benchmarks import cost, hu_bias, kernels, pictures, pooling, precision, resolution, strength_check, targets
 from benchmarks.distance import patch_features
 from benchmarks.measure import VERSION, measure
 from benchmarks.methods import DOSE, Method, apply_network, enhanced, load_trained, methods
@@ -104,6 +104,7 @@ class Benchmark:
             if len(scan.wanted) > 1:
                 n.strength[scan.name] = strength_check.check(scan, self.enhancer, self.store)
         print("strength done", flush=True)
+        n.eight_bits = precision.compare(self.tests, self.store)
         self._costs(n)
         self._ablation(n)
         n.bundles = {
@@ -117,6 +118,7 @@ class Benchmark:
             *targets.resolution(n.in_plane, n.through),
             *targets.kernels(n.kernels),
             *targets.strength(n.strength),
+            *targets.eight_bits(n.eight_bits),
         ]
         return n
 

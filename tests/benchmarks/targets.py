@@ -125,6 +125,22 @@ def kernels(table: Mapping[str, Mapping[str, float]]) -> list[Check]:
     return checks
 
 
+def eight_bits(table: Mapping[str, Mapping[str, float]]) -> list[Check]:
+    """What 8-bit integers may change: see `precision.compare`."""
+    if not table:
+        return []
+    mean, where = max((row["mean_hu"], scan) for scan, row in table.items())
+    bias, there = max((abs(row["bias_hu"]), scan) for scan, row in table.items())
+    changes = [row["psnr_db"] for row in table.values()]
+    change, told = float(np.mean(changes)), f"scans {min(changes):+.2f} to {max(changes):+.2f}"
+    name = "`smooth` in 8-bit integers"
+    return [
+        Check(f"{name}: mean difference ≤ 1.5 HU, every scan", f"{mean:.2f} HU ({where})", mean <= 1.5),
+        Check(f"{name}: bias ≤ 0.5 HU, every scan", f"{bias:.2f} HU ({there})", bias <= 0.5),
+        Check(f"{name}: loss < 0.05 dB", f"{change:+.3f} dB ({told})", change > -0.05),
+    ]
+
+
 def strength(table: Mapping[str, Any]) -> list[Check]:
     """Does `--dose F` leave √F of the noise."""
     worst = {scan: root_error(result["dose"]) for scan, result in table.items()}

@@ -240,3 +240,12 @@ def test_all_networks_of_the_comparison_have_one_budget() -> None:
     compared = [r for name, r in RECIPES.items() if not name.startswith("ablation")]
     assert {r.minutes for r in compared} == {BUDGET_MINUTES}
     assert len({r.minutes for name, r in RECIPES.items() if name.startswith("ablation")}) == 1
+
+
+def test_eight_bits_are_judged_by_the_worst_scan_and_the_mean_loss() -> None:
+    good = {"mean_hu": 1.0, "bias_hu": -0.1, "p999_hu": 5.0, "max_hu": 9.0, "psnr_db": -0.1}
+    table = {"a": good, "b": good | {"psnr_db": 0.02}}
+    assert [check.met for check in targets.eight_bits(table)] == [True, True, True]
+    worse = table | {"c": good | {"mean_hu": 1.6, "bias_hu": -0.6, "psnr_db": -0.2}}
+    assert [check.met for check in targets.eight_bits(worse)] == [False, False, False]
+    assert targets.eight_bits({}) == []
