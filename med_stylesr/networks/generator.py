@@ -13,6 +13,7 @@ from med_stylesr.hu import HU_MAX, HU_MIN, Window
 from med_stylesr.networks.adain import StyleEncoder
 from med_stylesr.networks.convolution import convolution
 from med_stylesr.networks.lock import HULock
+from med_stylesr.networks.sizes import check_sizes
 from med_stylesr.networks.trunk import BlockCount, StyledTrunk
 from med_stylesr.networks.upsample import (
     CubicUpsample,
@@ -89,7 +90,7 @@ class StyleSRGenerator(StyledTrunk):
         lock_floor: float = 0.005,
         lock_passes: int = 2,
     ) -> None:
-        _check(spatial_dims, in_channels, features, num_blocks, [scale, *extra_scales], styles)
+        check_sizes(spatial_dims, in_channels, features, num_blocks, [scale, *extra_scales], styles)
         channels = in_channels * 4 * (1 + len(input_windows))
         super().__init__(spatial_dims, channels, features, num_blocks, style_dim, block, modulation, attention)
         self.spatial_dims = spatial_dims
@@ -297,23 +298,3 @@ class StyleSRGenerator(StyledTrunk):
         bottom = (self.multiple - x.shape[-2] % self.multiple) % self.multiple
         right = (self.multiple - x.shape[-1] % self.multiple) % self.multiple
         return functional.pad(x, [0, right, 0, bottom] + [0, 0] * self.leading, mode="replicate")
-
-
-def _check(
-    spatial_dims: int,
-    in_channels: int,
-    features: Sequence[int],
-    num_blocks: Sequence[BlockCount],
-    scales: Sequence[Sequence[int]],
-    styles: Sequence[str],
-) -> None:
-    if spatial_dims not in (2, 3):
-        raise ValueError(f"spatial_dims is 2 or 3, not {spatial_dims}")
-    if in_channels < 1 or in_channels % 2 == 0 or (spatial_dims == 3 and in_channels != 1):
-        raise ValueError(f"in_channels is odd in 2D (slices of context) and 1 in 3D, not {in_channels}")
-    if not features or len(features) != len(num_blocks):
-        raise ValueError("features and num_blocks need one entry per level")
-    if any(len(one) != spatial_dims or min(one) < 1 for one in scales):
-        raise ValueError(f"every scale needs {spatial_dims} positive factors")
-    if not styles or len(set(styles)) != len(styles):
-        raise ValueError("styles need distinct names")
