@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from med_stylesr.inference import bundle as bundle_module
+from med_stylesr.inference import bundle_folder
 from med_stylesr.inference.bundle import load_bundle
 from med_stylesr.inference.model_cache import VARIABLE, CachedModels, cache_root
 
@@ -88,4 +88,4 @@ def test_a_bundle_loaded_from_the_cache_is_the_one_from_its_config(
     ):
         assert name == other
         assert torch.equal(a, b)
-    assert bundle_module.is_shipped(second.path)
+    assert bundle_folder.is_shipped(second.path)
