@@ -38,10 +38,10 @@ def application(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture
 def scene(application: Any) -> Iterator[Any]:
-    """The empty scene."""
-    application.mrmlScene.Clear()
+    """The empty scene, without the views of other tests, which count as singletons."""
+    application.mrmlScene.Clear(True)
     yield application.mrmlScene
-    application.mrmlScene.Clear()
+    application.mrmlScene.Clear(True)
 
 
 @pytest.fixture
