@@ -74,7 +74,7 @@ class DegradationPlan:
         if self.step_mm is not None and self.thickness_mm is not None and self.step_mm > self.thickness_mm:
             raise UsageError(f"--step {self.step_mm:g}", "leaves gaps between slices", "use at most --thickness")
         if self.seed < 0:
-            raise UsageError(f"--seed {self.seed}", "is no number of photons", "use 0 or more")
+            raise UsageError(f"--seed {self.seed}", "is negative", "use 0 or more")
         if self.scanner not in SCANNERS:
             raise UsageError(f"--scanner {self.scanner}", "is not known", f"use one of {', '.join(SCANNERS)}")
         if self.kernel != AUTO and self.kernel not in KERNELS:
@@ -82,7 +82,7 @@ class DegradationPlan:
         if self.kernel == AUTO and self.i0_photons is not None:
             raise UsageError("--i0", "cannot be combined with matching the kernel", "name a --kernel too")
         if not self.electronic_sd >= 0:
-            raise UsageError(f"--electronic-noise {self.electronic_sd:g}", "is negative", "use 0 or more")
+            raise UsageError(f"--electronic-noise {self.electronic_sd:g}", "is no number of photons", "use 0 or more")
         modulation = self.tube_current_modulation
         if modulation is not None and not 0 <= modulation <= 1:
             raise UsageError(

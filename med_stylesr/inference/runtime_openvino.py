@@ -30,7 +30,7 @@ class OpenVINORuntime(Runtime):
         network: see `Runtime`.
         precision: "float32", "bfloat16" or "int8".
         models: where exported and compiled models are kept.
-        quantised: gives the model for "int8" at scale 1 to OpenVINO's core; other scales run in bfloat16 then.
+        quantised: gives the model for "int8" at scale 1 to OpenVINO's core; other scales run in bfloat16 or float32.
         pixels_per_band: see `Runtime`.
 
     Raises:

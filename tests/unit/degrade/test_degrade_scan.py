@@ -140,6 +140,18 @@ def test_plans_that_no_scan_can_be_degraded_with_are_usage_errors(wrong: dict[st
 
 
 @pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"seed": -1}, "--seed -1: is negative"),
+        ({"electronic_sd": -1.0}, "--electronic-noise -1: is no number of photons"),
+    ],
+)
+def test_each_wrong_number_is_told_by_its_own_reason(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        plan(**wrong)
+
+
+@pytest.mark.parametrize(
     ("affine", "wanted", "reason"),
     [
         (np.diag([1.2, 1.0, 2.0, 1.0]), plan(), "square"),

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from med_stylesr.errors import UsageError
+from med_stylesr.hu import HU_MAX, HU_MIN
 from med_stylesr.inference.bundle import load_bundle
 from med_stylesr.inference.bundle_folder import BUNDLE_2D, BUNDLE_3D, find_bundle
 from med_stylesr.inference.choice import choose_runtime
+from med_stylesr.inference.parity import phantom
 from med_stylesr.inference.quantised import FILE
 from med_stylesr.inference.runtime import INT8, TorchRuntime
 from med_stylesr.io.dicom_read import read_volume
@@ -55,6 +57,19 @@ def test_it_differs_from_float32_by_less_than_promised_on_real_slices() -> None:
         assert 0 < np.abs(difference).mean() <= 1.5
         assert abs(difference.mean()) <= 0.5
         assert psnr(results[0], normal[k]) > psnr(results[1], normal[k]) - 0.05
+
+
+def test_padding_and_metal_pass_through_untouched() -> None:
+    bundle = load_bundle(BUNDLE_2D, CPU)
+    image = phantom(bundle.network)
+    runtime = choose_runtime(bundle, CPU, "auto", INT8)
+    base, correction = runtime.run(image, runtime.style_code("noise-free"), [1, 1])
+    known = image[:, 1:2]
+    outside = (known < HU_MIN) | (known > HU_MAX)
+    assert outside.sum() > 100
+    assert torch.equal(base, known)
+    assert (correction[outside] == 0).all()
+    assert correction[~outside].std() > 10
 
 
 def test_it_is_never_chosen_by_itself() -> None:
