@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 
@@ -19,14 +23,15 @@ class ResidualBlock(nn.Module):
         features: channels in and out.
         style_dim: length of the style code.
         kind: modulation, "film" or "adain".
+        gain: of the last convolution at first; see `convolution`.
     """
 
-    def __init__(self, spatial_dims: int, features: int, style_dim: int, kind: str) -> None:
+    def __init__(self, spatial_dims: int, features: int, style_dim: int, kind: str, gain: float = 0.1) -> None:
         super().__init__()
         self.first = convolution(spatial_dims, features, features, 3)
         self.style = modulation(kind, features, style_dim)
         self.act = nn.LeakyReLU(0.2)
-        self.second = convolution(spatial_dims, features, features, in_plane(spatial_dims), gain=0.1)
+        self.second = convolution(spatial_dims, features, features, in_plane(spatial_dims), gain=gain)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Features (B, C, …) and code (B, style_dim) to features of the same shape."""
@@ -34,24 +39,25 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualDenseBlock(nn.Module):
-    """Residual dense block: every convolution sees all maps before it, a 1x1 convolution fuses them.
+    """Residual dense block: every convolution sees all maps before it and adds half as many, a 1x1 one fuses them.
 
     Args:
         spatial_dims: 2 or 3.
         features: channels in and out.
         style_dim: length of the style code.
         kind: modulation, "film" or "adain".
-        growth: channels that each of the three dense convolutions adds.
+        gain: of the last convolution at first; see `convolution`.
 
     Source: Zhang et al., CVPR 2018, doi:10.1109/CVPR.2018.00262, eq. 5 and 6.
     """
 
-    def __init__(self, spatial_dims: int, features: int, style_dim: int, kind: str, growth: int) -> None:
+    def __init__(self, spatial_dims: int, features: int, style_dim: int, kind: str, gain: float = 0.1) -> None:
         super().__init__()
+        growth = features // 2
         self.dense = nn.ModuleList(convolution(spatial_dims, features + i * growth, growth, 3) for i in range(3))
         self.style = modulation(kind, features + 3 * growth, style_dim)
         self.act = nn.LeakyReLU(0.2)
-        self.fuse = convolution(spatial_dims, features + 3 * growth, features, 1, gain=0.1)
+        self.fuse = convolution(spatial_dims, features + 3 * growth, features, 1, gain=gain)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Features (B, C, …) and code (B, style_dim) to features of the same shape."""
@@ -71,18 +77,19 @@ class LightBlock(nn.Module):
         features: channels in and out.
         style_dim: length of the style code.
         kind: modulation, "film" or "adain".
+        gain: of the last convolution at first; see `convolution`.
 
     Source: Howard et al. 2017, arXiv:1704.04861, section 3.1.
     """
 
-    def __init__(self, spatial_dims: int, features: int, style_dim: int, kind: str) -> None:
+    def __init__(self, spatial_dims: int, features: int, style_dim: int, kind: str, gain: float = 0.1) -> None:
         super().__init__()
         self.depthwise = convolution(spatial_dims, features, features, 3, groups=features)
         self.mix = convolution(spatial_dims, features, features, 1)
         self.style = modulation(kind, features, style_dim)
         self.act = nn.LeakyReLU(0.2)
         self.depthwise_out = convolution(spatial_dims, features, features, 3, groups=features)
-        self.mix_out = convolution(spatial_dims, features, features, 1, gain=0.1)
+        self.mix_out = convolution(spatial_dims, features, features, 1, gain=gain)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Features (B, C, …) and code (B, style_dim) to features of the same shape."""
@@ -110,6 +117,13 @@ class ChannelAttention(nn.Module):
         return x * weights.reshape([x.shape[0], x.shape[1]] + [1] * (x.dim() - 2))
 
 
+_BLOCKS: Final[dict[str, Callable[..., nn.Module]]] = {
+    "residual": ResidualBlock,
+    "dense": ResidualDenseBlock,
+    "light": LightBlock,
+}
+
+
 class Stage(nn.Module):
     """Blocks in a row at one resolution, with an optional channel attention at the end.
 
@@ -130,18 +144,15 @@ class Stage(nn.Module):
         self, block: str, count: int, spatial_dims: int, features: int, style_dim: int, kind: str, attention: bool
     ) -> None:
         super().__init__()
-        blocks: list[nn.Module] = []
-        for _ in range(count):
-            if block == "residual":
-                blocks.append(ResidualBlock(spatial_dims, features, style_dim, kind))
-            elif block == "dense":
-                blocks.append(ResidualDenseBlock(spatial_dims, features, style_dim, kind, growth=features // 2))
-            elif block == "light":
-                blocks.append(LightBlock(spatial_dims, features, style_dim, kind))
-            else:
-                raise ValueError(f"block is 'residual', 'dense' or 'light', not {block!r}")
-        self.blocks = nn.ModuleList(blocks)
+        if block not in _BLOCKS:
+            raise ValueError(f"block is 'residual', 'dense' or 'light', not {block!r}")
+        self._block = partial(_BLOCKS[block], spatial_dims, features, style_dim, kind)
+        self.blocks = nn.ModuleList(self.another() for _ in range(count))
         self.attention = ChannelAttention(features, max(features // 8, 4)) if attention else nn.Identity()
+
+    def another(self, gain: float = 0.1) -> nn.Module:
+        """A block such as those of this stage, with weights of its own; with a gain of 0 it adds nothing yet."""
+        return self._block(gain=gain)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Features (B, C, …) and code (B, style_dim) to features of the same shape."""

@@ -1,12 +1,14 @@
-"""Growing a generator's scale: a finer head that starts as what the coarser one says."""
+"""Growing a generator: a finer head, or more blocks, that say at first what the network said before."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
 
 from med_stylesr.networks.generator import StyleSRGenerator
+from med_stylesr.networks.trunk import BlockCount
 
 
 def grow_head(network: StyleSRGenerator, source: Sequence[int], target: Sequence[int]) -> None:
@@ -41,3 +43,25 @@ def grow_head(network: StyleSRGenerator, source: Sequence[int], target: Sequence
             for axis, repeat in enumerate(repeats):
                 layout = layout.repeat_interleave(repeat, dim=axis)
             grown.copy_(layout.reshape(grown.shape))
+
+
+def add_blocks(network: StyleSRGenerator, num_blocks: Sequence[BlockCount]) -> StyleSRGenerator:
+    """A copy with more blocks at the end of stages, which add nothing until they are trained.
+
+    Their first convolutions are drawn at random, their last ones are zero.
+
+    Args:
+        network: left as it is.
+        num_blocks: blocks per level, as in the generator's configuration.
+
+    Raises:
+        ValueError: if a level has more blocks than that, or `num_blocks` does not fit the levels.
+
+    Source: growing deeper with the same function, Chen et al., ICLR 2016, arXiv:1511.05641 (Net2Net).
+    """
+    result = copy.deepcopy(network)
+    for name, stage, wanted in result.stages_for(num_blocks):
+        if wanted < len(stage.blocks):
+            raise ValueError(f"{name} has {len(stage.blocks)} blocks, more than {wanted}")
+        stage.blocks.extend(stage.another(gain=0.0) for _ in range(wanted - len(stage.blocks)))
+    return result

@@ -14,18 +14,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from med_stylesr.networks.blocks import Stage
 from med_stylesr.networks.generator import StyleSRGenerator
-from med_stylesr.networks.trunk import BlockCount, each_way
-
-
-def stages(network: StyleSRGenerator) -> list[tuple[str, int, int, Stage]]:
-    """Name, level, way (0 down, 1 up) and module of every stage, in the order in which they run."""
-    bottom = len(network.downs)
-    found = [(f"down_stages.{i}", i, 0, stage) for i, stage in enumerate(network.down_stages)]
-    found.append(("bottom", bottom, 0, network.bottom))
-    found += [(f"up_stages.{i}", bottom - 1 - i, 1, stage) for i, stage in enumerate(network.up_stages)]
-    return [(name, level, way, stage) for name, level, way, stage in found if isinstance(stage, Stage)]
+from med_stylesr.networks.trunk import BlockCount
 
 
 @torch.no_grad()
@@ -42,7 +32,7 @@ def block_importance(network: StyleSRGenerator, images: Sequence[Tensor], scale:
     """
     wanted = [network.base_and_correction(image, None, list(scale))[1] for image in images]
     importance = {}
-    for name, _, _, stage in stages(network):
+    for name, stage in network.stages():
         for i, block in enumerate(stage.blocks):
             skipped = block.register_forward_hook(_skip)
             try:
@@ -69,13 +59,10 @@ def prune(
     Raises:
         ValueError: if a level has fewer blocks than are to be kept, or `num_blocks` does not fit the levels.
     """
-    if len(num_blocks) != len(network.downs) + 1:
-        raise ValueError(f"num_blocks needs {len(network.downs) + 1} entries, one per level, not {len(num_blocks)}")
     result = copy.deepcopy(network)
-    for name, level, way, stage in stages(result):
-        keep = each_way(num_blocks[level])[way]
+    for name, stage, keep in result.stages_for(num_blocks):
         if not 0 <= keep <= len(stage.blocks):
-            raise ValueError(f"level {level} has {len(stage.blocks)} blocks, so {keep} of them cannot be kept")
+            raise ValueError(f"{name} has {len(stage.blocks)} blocks, so {keep} of them cannot be kept")
         ranked = sorted(range(len(stage.blocks)), key=lambda i: importance[f"{name}.blocks.{i}"], reverse=True)
         stage.blocks = nn.ModuleList(stage.blocks[i] for i in sorted(ranked[:keep]))
     return result

@@ -73,6 +73,29 @@ class StyledTrunk(nn.Module):
             self.ups.append(convolution(spatial_dims, features[level + 1], features[level], in_plane(spatial_dims)))
             self.up_stages.append(stage(level, 1))
 
+    def stages(self) -> list[tuple[str, Stage]]:
+        """Name and module of every stage, in the order in which they run."""
+        names = [f"down_stages.{i}" for i in range(len(self.down_stages))]
+        names += ["bottom", *(f"up_stages.{i}" for i in range(len(self.up_stages)))]
+        found = [(name, self.get_submodule(name)) for name in names]
+        return [(name, stage) for name, stage in found if isinstance(stage, Stage)]
+
+    def stages_for(self, num_blocks: Sequence[BlockCount]) -> list[tuple[str, Stage, int]]:
+        """`stages`, each with the number of blocks that a configuration gives it.
+
+        Args:
+            num_blocks: blocks per level, as in that configuration.
+
+        Raises:
+            ValueError: if it does not fit the levels.
+        """
+        levels = len(self.downs) + 1
+        if len(num_blocks) != levels:
+            raise ValueError(f"num_blocks needs {levels} entries, one per level, not {len(num_blocks)}")
+        down, up = zip(*map(each_way, num_blocks), strict=True)
+        counts = [*down, *reversed(up[:-1])]
+        return [(name, stage, count) for (name, stage), count in zip(self.stages(), counts, strict=True)]
+
     def trunk(self, views: Tensor, code: Tensor) -> Tensor:
         """Features (B, features[0], …, H/2, W/2) of views of an image, rearranged to half resolution in plane.
 

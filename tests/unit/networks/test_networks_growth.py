@@ -7,7 +7,7 @@ import torch
 from test_networks_generator import scan, wild
 from torch import nn
 
-from med_stylesr.networks.growth import grow_head
+from med_stylesr.networks.growth import add_blocks, grow_head
 from med_stylesr.networks.upsample import nearest_upsample
 
 STAGES = [((2, 2), (4, 4)), ((1, 2), (3, 2)), ((2, 1, 1), (4, 1, 1)), ((1, 2, 2), (2, 4, 4))]
@@ -53,6 +53,34 @@ def test_heads_that_do_not_exist_or_do_not_fit_are_refused() -> None:
         grow_head(net, [2, 2], [3, 3])
     with pytest.raises(ValueError, match="no head"):
         grow_head(net, [2, 2], [8, 8])
+
+
+@pytest.mark.parametrize("block", ["residual", "dense", "light"])
+def test_added_blocks_change_nothing_until_they_are_trained(block: str) -> None:
+    net, x = wild(num_blocks=[1, 2], block=block), scan(1, 3, 48, 48)
+    grown = add_blocks(net, [[1, 2], 4])
+    assert [len(stage.blocks) for _, stage in grown.stages()] == [1, 4, 2]
+    with torch.no_grad():
+        assert torch.equal(grown(x), net(x))
+    grown(x).sum().backward()
+    # The last convolutions are zero but not dead.
+    silent = [p for p in grown.bottom.blocks[-1].parameters() if p.dim() > 2 and not p.any()]
+    assert silent
+    assert all(p.grad is not None and p.grad.any() for p in silent)
+
+
+def test_grown_weights_fit_a_generator_of_that_configuration() -> None:
+    grown, x = add_blocks(wild(num_blocks=[0, 1]), [1, 1]), scan(1, 3, 48, 48)
+    other = wild(num_blocks=[1, 1])
+    other.load_state_dict(grown.state_dict())
+    with torch.no_grad():
+        assert torch.equal(other(x), grown(x))
+
+
+@pytest.mark.parametrize("num_blocks", [[1, 1], [2, 2, 2], [[2, 1], 2]])
+def test_growing_takes_no_block_away(num_blocks: list[int]) -> None:
+    with pytest.raises(ValueError, match="blocks"):
+        add_blocks(wild(num_blocks=[2, 2]), num_blocks)
 
 
 class Unlocked(nn.Module):

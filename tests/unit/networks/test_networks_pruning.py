@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from med_stylesr.networks.generator import StyleSRGenerator
-from med_stylesr.networks.pruning import block_importance, prune, stages
+from med_stylesr.networks.pruning import block_importance, prune
 
 
 def network(num_blocks: list[Any]) -> StyleSRGenerator:
@@ -84,7 +84,7 @@ def test_cost_falls_by_that_of_the_blocks_removed() -> None:
 def test_no_blocks_at_a_level_is_a_network_too() -> None:
     net = network([1, 1])
     pruned = prune(net, block_importance(net, [scan()], [1, 1]), [0, 0])
-    assert all(len(stage.blocks) == 0 for _, _, _, stage in stages(pruned))
+    assert all(len(stage.blocks) == 0 for _, stage in pruned.stages())
     with torch.no_grad():
         assert torch.isfinite(pruned(scan())).all()
 
@@ -92,7 +92,7 @@ def test_no_blocks_at_a_level_is_a_network_too() -> None:
 def test_a_pair_keeps_different_numbers_of_blocks_on_the_way_down_and_up() -> None:
     net = network([2, 2])
     pruned = prune(net, block_importance(net, [scan()], [1, 1]), [[0, 1], 1])
-    assert [(name, len(stage.blocks)) for name, _, _, stage in stages(pruned)] == [
+    assert [(name, len(stage.blocks)) for name, stage in pruned.stages()] == [
         ("down_stages.0", 0),
         ("bottom", 1),
         ("up_stages.0", 1),
