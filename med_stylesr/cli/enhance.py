@@ -201,6 +201,8 @@ def enhance(
     from med_stylesr.inference.request import REFERENCE_STYLE, EnhanceOptions, StrengthRequest, check_scale
     from med_stylesr.service.preflight import check_bundle, check_multiframe, check_places, style_reference
 
+    if stream:
+        _refuse_beside_stream(dry_run=dry_run, watch=watch, jobs=jobs > 1, cluster=cluster, dicomdir=dicomdir)
     # Before torch is imported: a slip of the keyboard should not wait for it.
     check_scale(scale, spacing)
     asked = StrengthRequest(*request)
@@ -244,7 +246,11 @@ def enhance(
         if stream:
             from med_stylesr.service.stream import stream as stream_frames
 
-            sys.exit(stream_frames(source, dest, settings, lambda line: events({"event": "frame", "told": line})))
+            sys.exit(
+                stream_frames(
+                    source, dest, settings, lambda line: events({"event": "frame", "told": line}), resume=resume
+                )
+            )
         if dry_run:
             from med_stylesr.service.batch import exit_status
             from med_stylesr.service.rehearsal import rehearse
@@ -279,6 +285,13 @@ def enhance(
     status = exit_status(manifest)
     if status:
         sys.exit(status)
+
+
+def _refuse_beside_stream(**given: object) -> None:
+    for name, value in given.items():
+        if value:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"--stream and {option}", "do not go together", "leave one of them out")
 
 
 def _strength(

@@ -16,10 +16,10 @@ from med_stylesr.degrade.dose import Calibration, DetectorModel, LowDoseSimulato
 from med_stylesr.degrade.geometry import SCANNERS
 from med_stylesr.degrade.kernel import KERNELS
 from med_stylesr.degrade.resolution import AxisSampling, Profile, ResolutionOperator, reduce_resolution
+from med_stylesr.degrade.storage import as_stored
 from med_stylesr.degrade.texture import flat_regions, measure
 from med_stylesr.errors import InputError, UsageError
 from med_stylesr.geometry import VoxelGrid
-from med_stylesr.hu import HU_MIN
 from med_stylesr.volume import CTVolume
 
 AUTO = "auto"
@@ -187,8 +187,7 @@ def _with_noise(
             thickness_mm=thickness_mm,
             first_slice=start,
         )
-        # What is stored as tissue must not be read back as padding, so that noise stops at the scale's lower end.
-        noisy[start : start + _SLAB] = torch.where(slab < HU_MIN, slab, (slab + added).clamp_min(HU_MIN))
+        noisy[start : start + _SLAB] = as_stored(slab, added)
         progress(start + len(slab), len(hu))
     facts: dict[str, Any] = {
         "dose_fraction": plan.dose_fraction,

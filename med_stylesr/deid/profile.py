@@ -109,12 +109,7 @@ def load_profile(name_or_path: str) -> Profile:
     Raises:
         UsageError: if there is no such profile or it does not follow the schema.
     """
-    shipped = profile_folder() / f"{name_or_path}.yaml"
-    simple = re.fullmatch(r"[A-Za-z0-9_-]+", name_or_path)
-    path = shipped if simple and shipped.is_file() else pathlib.Path(name_or_path)
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in profile_folder().glob("*.yaml")))
-        raise UsageError(name_or_path, "is neither a shipped profile nor a file", f"shipped profiles: {known}")
+    path = profile_file(name_or_path)
     if path.stat().st_size > _MAX_BYTES:
         raise UsageError(str(path), "is too large for a profile")
     try:
@@ -122,6 +117,21 @@ def load_profile(name_or_path: str) -> Profile:
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise UsageError(str(path), f"cannot be read as YAML ({error})") from error
     return parse_profile(content, str(path))
+
+
+def profile_file(name_or_path: str) -> pathlib.Path:
+    """The file of a profile.
+
+    Raises:
+        UsageError: if there is no such profile.
+    """
+    shipped = profile_folder() / f"{name_or_path}.yaml"
+    simple = re.fullmatch(r"[A-Za-z0-9_-]+", name_or_path)
+    path = shipped if simple and shipped.is_file() else pathlib.Path(name_or_path)
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in profile_folder().glob("*.yaml")))
+        raise UsageError(name_or_path, "is neither a shipped profile nor a file", f"shipped profiles: {known}")
+    return path
 
 
 def profile_folder() -> pathlib.Path:

@@ -13,6 +13,7 @@ from torch import nn
 
 from med_stylesr.engines.distributed import unwrap
 from med_stylesr.errors import UsageError
+from med_stylesr.networks.state_file import read_state
 
 
 class ResumePoint:
@@ -50,7 +51,7 @@ class ResumePoint:
     def _load(self, engine: Engine) -> None:
         if not self.path.is_file():
             raise UsageError(str(self.path), "there is nothing to resume from", "start without resume")
-        state = torch.load(self.path, map_location=engine.state.device, weights_only=True)
+        state = read_state(self.path, str(self.path), "start without resume", engine.state.device)
         if set(state) != {*self.parts, "trainer"}:
             odd = sorted(set(state) ^ {*self.parts, "trainer"})[0]
             raise UsageError(

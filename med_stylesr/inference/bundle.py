@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,10 @@ from med_stylesr.inference.model_cache import CachedModels
 from med_stylesr.inference.normal_dose import NormalDoseNoise
 from med_stylesr.inference.quantised import FILE
 from med_stylesr.networks.generator import StyleSRGenerator
+from med_stylesr.networks.state_file import read_state
 
 _RESOLVED = "network"
+_GENERATOR = f"{StyleSRGenerator.__module__}.{StyleSRGenerator.__qualname__}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def load_bundle(name_or_path: str | Path, device: torch.device) -> LoadedBundle:
         device: where the network is to run.
 
     Raises:
-        UsageError: if the bundle is incomplete, or weights and config do not fit.
+        UsageError: if the bundle is incomplete or damaged, or weights and config do not fit.
     """
     path = find_bundle(name_or_path)
     config, weights = path / "configs" / "inference.json", path / "models" / "model.pt"
@@ -64,21 +65,27 @@ def load_bundle(name_or_path: str | Path, device: torch.device) -> LoadedBundle:
             )
     stored, metadata = weights.read_bytes(), (path / "configs" / "metadata.json").read_bytes()
     quantised = [file.read_bytes() for file in (path / FILE, path / FILE.with_suffix(".bin")) if file.is_file()]
-    models, told = CachedModels(stored, config.read_bytes(), metadata, *quantised), json.loads(metadata)
-    network = _network(path, config, models)
+    models = CachedModels(stored, config.read_bytes(), metadata, *quantised)
     try:
-        state = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
+        version = str(json.loads(metadata)["version"])
+        reference = bool(json.loads(metadata).get("style_reference", False))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        why = f"has a damaged configs/metadata.json ({error})"
+        raise UsageError(f"bundle {path.name}", why, "restore the bundle") from error
+    network = _network(path, config, models)
+    state = read_state(stored, f"bundle {path.name}, models/model.pt", "restore the file")
+    try:
         network.load_state_dict(state.get("network", state))
-    except (RuntimeError, OSError, ValueError, AttributeError) as error:
+    except (RuntimeError, AttributeError, TypeError) as error:
         raise UsageError(f"bundle {path.name}", f"weights do not fit its config: {error}", "retrain it") from error
     return LoadedBundle(
         path=path,
         name=path.name,
-        version=str(told["version"]),
+        version=version,
         network=network.to(device).eval(),
         weights_sha256=hashlib.sha256(stored).hexdigest(),
         models=models,
-        style_reference=bool(told.get("style_reference", False)),
+        style_reference=reference,
         normal_dose=NormalDoseNoise.of_bundle(path),
     )
 
@@ -93,19 +100,30 @@ def _network(path: Path, config: Path, models: CachedModels) -> StyleSRGenerator
     if known is not None:
         return StyleSRGenerator(**known)
     # MONAI takes seconds to import: the first load of a bundle pays, and a command that fails earlier does not wait.
-    from monai.bundle.config_item import ConfigComponent
+    from monai.bundle.config_item import ConfigComponent, ConfigItem
     from monai.bundle.config_parser import ConfigParser
 
     parser = ConfigParser()
-    parser.read_config(str(config))
-    parser.read_meta(str(path / "configs" / "metadata.json"))
-    parser["bundle_root"] = str(path)
-    described = parser.get_parsed_content("network_def", instantiate=False)
-    component = isinstance(described, ConfigComponent)
-    network = described.instantiate() if component else described
-    if type(network) is not StyleSRGenerator:
-        raise UsageError(f"bundle {path.name}", f"its network is a {type(network).__name__}, not a StyleSRGenerator")
-    # Macros and expressions may depend on more than the files that the cache goes by.
-    if component and not any(sign in json.dumps(parser.get("network_def")) for sign in ("%", "$")):
-        models.keep(_RESOLVED, described.resolve_args())
+    try:
+        parser.read_config(str(config))
+        parser["bundle_root"] = str(path)
+        described = parser.get_parsed_content("network_def", instantiate=False, eval_expr=False)
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
+        raise UsageError(f"bundle {path.name}", f"its configs/inference.json cannot be read: {error}") from error
+    target = described.get_config().get("_target_") if isinstance(described, ConfigComponent) else described
+    if target != _GENERATOR:
+        raise UsageError(f"bundle {path.name}", f"its network is {target}, not {_GENERATOR}")
+    arguments = described.resolve_args()
+    # Nothing of a bundle is run to enhance a scan: whoever trusts a training with code need not trust weights with it.
+    computed = next((name for name, value in arguments.items() if isinstance(value, ConfigItem)), None)
+    if computed is not None:
+        why = f"its configs/inference.json computes {computed} of its network"
+        raise UsageError(f"bundle {path.name}", why, "write the value out: configs are not run for inference")
+    try:
+        network = StyleSRGenerator(**arguments)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"bundle {path.name}", f"its network cannot be made: {error}", "correct its config") from error
+    # Macros may depend on more than the files that the cache goes by.
+    if "%" not in json.dumps(parser.get("network_def")):
+        models.keep(_RESOLVED, arguments)
     return network

@@ -124,6 +124,7 @@ class Enhancer:
             in_plane=tuple(tuple(int(n) for n in scale) for scale in flat.scales),
             through_plane=tuple(tuple(int(n) for n in scale) for scale in deep.scales) if through_plane else (),
             weights_sha256=(*(bundle.weights_sha256 for bundle in bundles), *self._reference_sha256),
+            table_sha256=bundles[0].normal_dose.digest() if bundles[0].normal_dose else "",
         )
 
     def open(

@@ -21,6 +21,7 @@ al. 2016, doi:10.1148/radiol.2016151391), so F tells in which range a scan lies,
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -191,6 +192,10 @@ class NormalDoseNoise:
     def save(self, path: Path) -> None:
         """Write the table as JSON."""
         path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    def digest(self) -> str:
+        """SHA-256 of what it says, hexadecimal."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def expected(self, acquisition: Acquisition) -> ExpectedNoise | None:
         """Noise of a normal-dose scan of this kind; None where the table cannot tell (`unknown` says why)."""

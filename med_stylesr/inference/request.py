@@ -71,12 +71,19 @@ class Offer:
         in_plane: factors (row, column).
         through_plane: factors (slice, row, column); empty if that bundle is not loaded.
         weights_sha256: of the bundles that will be used, in order.
+        table_sha256: of the table of normal-dose noise, by which automatic strength goes; empty without one.
     """
 
     styles: tuple[str, ...]
     in_plane: tuple[tuple[int, ...], ...]
     through_plane: tuple[tuple[int, ...], ...]
     weights_sha256: tuple[str, ...]
+    table_sha256: str
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Of all that results depend on."""
+        return (*self.weights_sha256, self.table_sha256)
 
     def check(self, options: EnhanceOptions) -> None:
         """Refuse options that no scan can be enhanced with.

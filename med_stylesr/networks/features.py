@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from med_stylesr.errors import InputError
 from med_stylesr.hu import Window
 from med_stylesr.networks.convolution import convolution
+from med_stylesr.networks.state_file import read_state
 
 
 class CTEncoder(nn.Module):
@@ -220,11 +220,7 @@ _TRAIN_ONE: Final = "train one with configs/encoder.json"
 def _state(path: str, todo: str) -> dict[str, Any]:
     if not Path(path).is_file():
         raise InputError(path, "no weights file for the feature extractor", todo)
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return dict(state)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, TypeError, ValueError) as error:
-        raise InputError(path, f"is no state dict: {error}", todo) from error
+    return read_state(Path(path), path, todo)
 
 
 def _fit(network: nn.Module, state: dict[str, Any], path: str, todo: str) -> None:

@@ -70,7 +70,7 @@ def run_batch(
         key_file=settings.key_file,
     )
     privacy = privacy_of(settings)
-    refuse_mixture(dest, privacy, settings)
+    refuse_mixture(dest, settings)
     asked = Asked(source, dest, settings, jobs, resume, retry_quarantined)
     with workplace(settings, jobs, cluster) if place is None else nullcontext(place) as ready:
         if not ready.starts_apart:
@@ -131,8 +131,7 @@ def work_through(
             known = earlier if asked.resume else Earlier()
             if asked.retry_quarantined:
                 known = replace(known, quarantined=())
-            weights = place.offer.weights_sha256
-            todo = plan(inputs, settings, privacy, weights, created, known, manifest, events)
+            todo = plan(inputs, settings, privacy, place.offer.digests, created, known, manifest, events)
             manifest.save()
             events({"event": "start", "total": len(todo)})
             _work_off(place.do(todo, dest, privacy, events), manifest, events)
@@ -157,15 +156,17 @@ def _moment() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def refuse_mixture(dest: Path, privacy: Privacy, settings: EnhanceSettings) -> None:
-    """Keep results with identifiers and those without them, or of two profiles, apart.
+def refuse_mixture(dest: Path, settings: EnhanceSettings) -> None:
+    """Keep results with identifiers and those without them, or of two profiles, apart: together they tell who is who.
 
     Raises:
         UsageError: if DEST holds others.
     """
     earlier = read_earlier(dest)
-    if privacy.on and earlier.done and earlier.arguments.get("deidentify") != settings.deidentify:
-        raise UsageError(str(dest), "holds results that were not de-identified in this way", "choose another DEST")
+    before = earlier.arguments.get("deidentify")
+    if earlier.done and before != settings.profile:
+        how = f"by the profile {before}" if before else "not at all"
+        raise UsageError(str(dest), f"holds results that were de-identified otherwise ({how})", "choose another DEST")
 
 
 def _require_some_fit(inputs: Inputs, settings: EnhanceSettings, offer: Offer) -> None:

@@ -54,7 +54,7 @@ def plan(
     inputs: Inputs,
     settings: EnhanceSettings,
     privacy: Privacy,
-    weights: Sequence[str],
+    digests: Sequence[str],
     created: str,
     earlier: Earlier,
     manifest: Manifest,
@@ -66,7 +66,7 @@ def plan(
         inputs: what was found.
         settings: what to do with it.
         privacy: what may be told of it.
-        weights: digests of the weights in use.
+        digests: of weights and tables in use.
         created: moment of creation for what no earlier run has begun.
         earlier: what is not to be done again.
         manifest: gets an entry for every input.
@@ -78,8 +78,8 @@ def plan(
     todo: list[Job] = []
     items: Sequence[DicomSeries | VolumeFile] = [*inputs.series, *inputs.volumes]
     for item in items:
-        shown, (kind, identity) = privacy.shown_name(item), _identity(item)
-        fingerprint = settings.fingerprint(privacy.seal(identity), " ".join(weights))
+        shown, (kind, identity) = privacy.shown_name(item), identity_of(item)
+        fingerprint = settings.fingerprint(privacy.seal(identity), digests)
         entry = Entry(privacy.told_name(item), kind, RUNNING, fingerprint=fingerprint)
         place = volume_place(item, settings.format, privacy) if isinstance(item, VolumeFile) else None
         if fingerprint in done:
@@ -114,7 +114,7 @@ def volume_place(file: VolumeFile, format: str, privacy: Privacy) -> Path:
     return file.relative.with_name(file.relative.name[: -len(ending)] + wanted)
 
 
-def _identity(item: DicomSeries | VolumeFile) -> tuple[str, str]:
+def identity_of(item: DicomSeries | VolumeFile) -> tuple[str, str]:
     """Kind of an input, and what tells it from all others: place and content of a volume, images of a series."""
     if isinstance(item, VolumeFile):
         digest = hashlib.sha256()

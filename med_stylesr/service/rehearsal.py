@@ -13,6 +13,7 @@ from med_stylesr.errors import MedStyleError
 from med_stylesr.inference.request import EnhanceOptions
 from med_stylesr.io.series import DicomSeries
 from med_stylesr.io.source import find_inputs
+from med_stylesr.service.batch import refuse_mixture
 from med_stylesr.service.manifest import Earlier, Manifest, read_earlier
 from med_stylesr.service.plan import Events, Job, plan, put_skipped
 from med_stylesr.service.preflight import check_places
@@ -54,6 +55,7 @@ def rehearse(
         deidentify=settings.deidentify,
         key_file=settings.key_file,
     )
+    refuse_mixture(dest, settings)
     known = settings.key_file if settings.key_file is not None and settings.key_file.exists() else None
     privacy = privacy_for(settings.deidentify, known)
     enhancer = load_enhancer(settings)
@@ -66,7 +68,7 @@ def rehearse(
         manifest = Manifest(dest, "enhance", {"jobs": jobs, **settings.record()}, earlier.done)
         put_skipped(inputs, privacy, manifest, events)
         known_done = earlier if resume else Earlier()
-        todo = plan(inputs, settings, privacy, offer.weights_sha256, "", known_done, manifest, events)
+        todo = plan(inputs, settings, privacy, offer.digests, "", known_done, manifest, events)
         paces: dict[tuple[int, int, int], float] = {}
         seconds = size = 0.0
         for job in todo:

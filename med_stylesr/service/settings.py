@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +72,26 @@ class EnhanceSettings:
     multiframe: bool = False
 
     def record(self) -> dict[str, Any]:
-        """JSON-able record for the manifest; paths of the key file and of a reference scan are not part of it."""
-        return {name: value for name, value in asdict(self).items() if name not in ("key_file", "style_reference")}
+        """JSON-able record for the manifest; no path is part of it."""
+        told = {name: value for name, value in asdict(self).items() if name not in ("key_file", "style_reference")}
+        return {**told, "bundle": Path(self.bundle).name, "deidentify": self.profile}
+
+    @cached_property
+    def profile(self) -> str | None:
+        """De-identification profile by name, one of the user's also by content: its file may say other things later.
+
+        Raises:
+            UsageError: if there is no such profile.
+        """
+        if self.deidentify is None:
+            return None
+        # Takes a part of a second to import, which runs that keep identifiers do not need.
+        from med_stylesr.deid.profile import profile_file, profile_folder
+
+        file = profile_file(self.deidentify)
+        if file.parent == profile_folder():
+            return file.stem
+        return f"{file.stem} sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}"
 
     @property
     def through_plane(self) -> bool:
@@ -95,21 +115,21 @@ class EnhanceSettings:
             raise InputError(f"--spacing of {asked} mm", f"is coarser than the scan ({told} mm)", "use a finer one")
         return replace(self.options, scale=(factors[0], factors[1], factors[2]))
 
-    def fingerprint(self, identity: str, weights: str) -> str:
+    def fingerprint(self, identity: str, digests: Sequence[str]) -> str:
         """Digest of an input and all settings that its output depends on.
 
         Args:
             identity: identifies the input's content.
-            weights: digest of the weights in use.
+            digests: of the weights and tables in use.
         """
         matters = {
             "input": identity,
-            "weights": weights,
+            "digests": list(digests),
             "tool": __version__,
             "options": asdict(self.options),
             "spacing_mm": self.spacing_mm,
             "format": self.format,
-            "deidentify": self.deidentify,
+            "deidentify": self.profile,
             "transfer_syntax": self.transfer_syntax,
             "multiframe": self.multiframe,
             "runtime": [self.runtime, self.precision],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,23 @@ from med_stylesr.inference.slices import ArraySlices
 from med_stylesr.inference.strength import StrengthPlan
 from med_stylesr.io.nifti_frames import NiftiFrames, frames_file
 from med_stylesr.io.publish import staged_file
+from med_stylesr.io.source import VolumeFile
 from med_stylesr.io.volume_file import volume_ending
+from med_stylesr.service.batch import refuse_mixture
 from med_stylesr.service.flicker import Flicker, averaged
-from med_stylesr.service.manifest import DONE, Entry, Manifest
+from med_stylesr.service.manifest import DONE, Entry
+from med_stylesr.service.plan import identity_of
 from med_stylesr.service.settings import EnhanceSettings
 from med_stylesr.service.stream_dicom import stream_series
+from med_stylesr.service.stream_record import record_of
 from med_stylesr.service.workers import load_enhancer
 
 Hu = NDArray[Any]
 
 
-def stream(source: Path, dest: Path, settings: EnhanceSettings, tell: Callable[[str], None]) -> int:
+def stream(
+    source: Path, dest: Path, settings: EnhanceSettings, tell: Callable[[str], None], *, resume: bool = False
+) -> int:
     """Enhance what changes with time in SOURCE, frame by frame: a NIfTI file, or DICOM series with temporal positions.
 
     Args:
@@ -35,6 +42,7 @@ def stream(source: Path, dest: Path, settings: EnhanceSettings, tell: Callable[[
         dest: folder for the results and their manifest.
         settings: what to do; report, uncertainty and de-identification are not offered here.
         tell: told a line after every frame, and one about flicker in the end.
+        resume: skip what an earlier run with the same settings has done.
 
     Returns:
         Exit status: 1 if a series failed.
@@ -47,15 +55,18 @@ def stream(source: Path, dest: Path, settings: EnhanceSettings, tell: Callable[[
     if options.uncertainty or options.safe or settings.deidentify or settings.spacing_mm:
         why = "takes neither --uncertainty nor --safe, --spacing or --deidentify"
         raise UsageError("--stream", why, "leave them out")
+    refuse_mixture(dest, settings)
     if ending in (".nii", ".nii.gz"):
-        stream_file(source, dest, settings, tell)
+        stream_file(source, dest, settings, tell, resume=resume)
         return 0
     if ending:
         raise UsageError(str(source), f"a {ending} file has no time axis", "leave --stream out")
-    return stream_series(source, dest, settings, tell)
+    return stream_series(source, dest, settings, tell, resume=resume)
 
 
-def stream_file(source: Path, dest: Path, settings: EnhanceSettings, tell: Callable[[str], None]) -> dict[str, Any]:
+def stream_file(
+    source: Path, dest: Path, settings: EnhanceSettings, tell: Callable[[str], None], *, resume: bool = False
+) -> dict[str, Any]:
     """Enhance a NIfTI file with a time axis into DEST, frame by frame.
 
     The strength is decided on the first frame and kept, so that no frame is smoothed more than the next.
@@ -65,6 +76,7 @@ def stream_file(source: Path, dest: Path, settings: EnhanceSettings, tell: Calla
         dest: folder for the result and its manifest.
         settings: what to do; report, uncertainty and de-identification are not offered here.
         tell: told a line after every frame.
+        resume: see `stream`.
 
     Returns:
         The facts of the manifest's entry.
@@ -73,11 +85,34 @@ def stream_file(source: Path, dest: Path, settings: EnhanceSettings, tell: Calla
         UsageError: if the output exists.
         InputError: if a frame cannot be read or the result not be written.
     """
-    options = settings.options
     frames = NiftiFrames(source)
     enhancer = load_enhancer(settings)
-    manifest = Manifest(dest, "enhance", {"source": str(source), "stream": True, **settings.record()})
-    path = dest / source.name
+    item = VolumeFile(source, Path(source.name))
+    with record_of(dest, source, settings) as record:
+        entry = record.entry(
+            "volume", source.name, identity_of(item)[1], enhancer.offer(settings.through_plane).digests
+        )
+        done = record.done(entry) if resume else None
+        if done is not None:
+            tell(f"{source.name}: done by an earlier run")
+            return done.facts
+        entry = _streamed(source, dest / source.name, frames, enhancer, settings, tell, entry)
+        record.manifest.set(entry)
+        record.manifest.save()
+    return entry.facts
+
+
+def _streamed(
+    source: Path,
+    path: Path,
+    frames: NiftiFrames,
+    enhancer: Enhancer,
+    settings: EnhanceSettings,
+    tell: Callable[[str], None],
+    entry: Entry,
+) -> Entry:
+    """All frames into `path`; the entry with what was done."""
+    options = settings.options
     began, flicker, plan, slices = time.monotonic(), Flicker(), None, 0
     facts: dict[str, Any] = {}
     warnings: list[str] = []
@@ -110,18 +145,7 @@ def stream_file(source: Path, dest: Path, settings: EnhanceSettings, tell: Calla
         "flicker": flicker.facts(),
     }
     tell(flicker.told())
-    manifest.set(
-        Entry(
-            str(source.name),
-            "volume",
-            DONE,
-            outputs=[path.name],
-            facts=facts,
-            warnings=warnings,
-            seconds=round(seconds, 2),
-        )
-    )
-    return facts
+    return replace(entry, status=DONE, outputs=[path.name], facts=facts, warnings=warnings, seconds=round(seconds, 2))
 
 
 def _enhanced(

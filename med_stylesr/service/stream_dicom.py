@@ -17,20 +17,24 @@ from med_stylesr.io.dicom_read import read_slices
 from med_stylesr.io.series import DicomSeries
 from med_stylesr.io.source import find_inputs
 from med_stylesr.metrics.regions import spread_indices
+from med_stylesr.service.batch import exit_status
 from med_stylesr.service.dynamic import dynamic_scans
 from med_stylesr.service.flicker import Flicker, averaged
 from med_stylesr.service.jobs import Bench, enhance_series
-from med_stylesr.service.lock import sole_use
-from med_stylesr.service.manifest import DONE, FAILED, Entry, Manifest
+from med_stylesr.service.manifest import DONE, FAILED, Entry
+from med_stylesr.service.plan import identity_of
 from med_stylesr.service.privacy import Privacy
 from med_stylesr.service.settings import EnhanceSettings
+from med_stylesr.service.stream_record import record_of
 from med_stylesr.service.workers import load_enhancer
 
 FLICKER_SLICES: Final = 16
 """Slices of every phase that flicker is measured on: memory stays bounded however long the scan."""
 
 
-def stream_series(source: Path, dest: Path, settings: EnhanceSettings, tell: Callable[[str], None]) -> int:
+def stream_series(
+    source: Path, dest: Path, settings: EnhanceSettings, tell: Callable[[str], None], *, resume: bool = False
+) -> int:
     """Enhance every dynamic series of SOURCE; what is not dynamic is left alone.
 
     Args:
@@ -38,6 +42,7 @@ def stream_series(source: Path, dest: Path, settings: EnhanceSettings, tell: Cal
         dest: folder for the results and their manifest.
         settings: what to do; no reports are written.
         tell: told a line after every phase, and one about flicker after the last of a series.
+        resume: skip series that an earlier run with the same settings has done.
 
     Returns:
         Exit status: 1 if a series failed.
@@ -54,19 +59,23 @@ def stream_series(source: Path, dest: Path, settings: EnhanceSettings, tell: Cal
             raise UsageError(str(source), why, "leave --stream out")
         bench = Bench(dest, replace(settings, report=False), load_enhancer(settings), Privacy(None, None))
         bench.enhancer.check(settings.options)
-        with sole_use(dest):
-            manifest = Manifest(dest, "enhance", {"source": str(source), "stream": True, **settings.record()})
-            entries = [_streamed(phases, bench, tell) for phases in scans]
-            for entry in entries:
-                manifest.set(entry)
-            manifest.save()
-    return int(any(entry.status == FAILED for entry in entries))
+        digests = bench.enhancer.offer(settings.through_plane).digests
+        with record_of(dest, source, settings) as record:
+            for phases in scans:
+                name, identity = f"series {phases[0].uid}", "\n".join(identity_of(phase)[1] for phase in phases)
+                entry = record.entry("dicom", name, identity, digests)
+                if resume and record.done(entry) is not None:
+                    tell(f"{name}: done by an earlier run")
+                    continue
+                record.manifest.set(_streamed(phases, bench, tell, entry))
+            record.manifest.save()
+    return exit_status(record.manifest)
 
 
-def _streamed(phases: Sequence[DicomSeries], bench: Bench, tell: Callable[[str], None]) -> Entry:
+def _streamed(phases: Sequence[DicomSeries], bench: Bench, tell: Callable[[str], None], entry: Entry) -> Entry:
     """All phases of one series; an error ends in the entry, phases done before it stay."""
     began, flicker, slices, first = time.monotonic(), Flicker(), 0, phases[0]
-    entry = Entry(f"series {first.uid}", "dicom", DONE)
+    entry = replace(entry, status=DONE)
     try:
         options = bench.settings.options
         scan = DecodedSlices(first.grid.shape, lambda start, stop: read_slices(first, start, stop), 0)

@@ -57,7 +57,7 @@ def watch(
     key = settings.key_file
     check_places(source, dest, resume=True, overwrite=False, deidentify=settings.deidentify, key_file=key)
     privacy = privacy_of(settings)
-    refuse_mixture(dest, privacy, settings)
+    refuse_mixture(dest, settings)
     asked = Asked(source, dest, settings, jobs, resume=True, retry_quarantined=False)
     handled: dict[str, tuple[int, int]] | None = None
 

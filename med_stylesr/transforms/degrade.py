@@ -18,6 +18,7 @@ from med_stylesr.degrade.dose import Calibration, DetectorModel, LowDoseSimulato
 from med_stylesr.degrade.geometry import SCANNERS
 from med_stylesr.degrade.kernel import KERNELS, ReconstructionKernel
 from med_stylesr.degrade.resolution import Profile, ResolutionOperator, motion_blur, reduce_resolution
+from med_stylesr.degrade.storage import as_stored
 from med_stylesr.geometry import VoxelGrid, lps_to_ras
 from med_stylesr.hu import HU_MIN
 
@@ -70,7 +71,7 @@ class SimulateLowDose(Randomizable, Transform):
         added = self.simulator.noise(
             volume, spacing, dose_fraction, calibration, seed=seed, thickness_mm=self.thickness_mm
         )
-        return _like(image, torch.where(volume < HU_MIN, volume, volume + added))
+        return _like(image, as_stored(volume, added))
 
     def _calibration(self, volume: Tensor, spacing_mm: Sequence[float]) -> Calibration:
         if self.i0_photons is not None:

@@ -13,6 +13,7 @@ import pydicom
 import pytest
 from phantoms import BODY, Scene, stack, write_series
 
+from med_stylesr.deid.profile import profile_folder
 from med_stylesr.errors import UsageError
 
 
@@ -150,8 +151,35 @@ def test_deidentified_results_are_not_mixed_with_identified_ones(
     tmp_path: Path, identified: Path, enhance: Any
 ) -> None:
     enhance(identified, tmp_path / "out")
-    with pytest.raises(UsageError, match="not de-identified"):
+    with pytest.raises(UsageError, match="not at all"):
         enhance(identified, tmp_path / "out", overwrite=True, deidentify="basic")
+
+
+def test_identified_results_are_not_put_beside_deidentified_ones(
+    tmp_path: Path, identified: Path, enhance: Any
+) -> None:
+    key, dest = tmp_path / "key", tmp_path / "out"
+    enhance(identified, dest, deidentify="basic", key_file=key)
+    for how in ({"resume": True}, {"overwrite": True}):
+        with pytest.raises(UsageError, match="de-identified otherwise"):
+            enhance(identified, dest, **how)
+    assert "Wolkenstein" not in (dest / "manifest.json").read_text()
+
+
+def test_results_of_a_profile_as_it_was_are_not_mixed_with_those_of_what_it_became(
+    tmp_path: Path, identified: Path, enhance: Any
+) -> None:
+    key, dest, profile = tmp_path / "key", tmp_path / "out", tmp_path / "secret-trial" / "ours.yaml"
+    profile.parent.mkdir()
+    profile.write_text((profile_folder() / "basic.yaml").read_text())
+    run = enhance(identified, dest, deidentify=str(profile), key_file=key)
+    again = enhance(identified, dest, deidentify=str(profile), key_file=key, resume=True)
+    assert run.event("done")
+    assert not again.event("done")
+    assert "secret-trial" not in (dest / "manifest.json").read_text()
+    profile.write_text(profile.read_text() + "\n# stricter\n")
+    with pytest.raises(UsageError, match="de-identified otherwise"):
+        enhance(identified, dest, deidentify=str(profile), key_file=key, resume=True)
 
 
 def test_the_manifest_does_not_let_anybody_try_guesses_of_the_source(

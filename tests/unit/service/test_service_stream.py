@@ -180,3 +180,26 @@ def test_a_series_of_one_phase_gets_one_helpful_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no series of several phases.*leave --stream out"):
         stream(source, tmp_path / "out", settings(0.5), lambda line: None)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_stream_into_a_used_folder_keeps_the_record_of_what_lies_there(tmp_path: Path) -> None:
+    cine(tmp_path / "first.nii", 2)
+    cine(tmp_path / "second.nii", 2)
+    dest, lines = tmp_path / "out", list[str]()
+    stream(tmp_path / "first.nii", dest, settings(0.5), lines.append)
+    stream(tmp_path / "second.nii", dest, settings(0.5), lines.append, resume=True)
+    told = json.loads((dest / "manifest.json").read_text())
+    assert {entry["source"] for entry in told["series"]} == {"first.nii", "second.nii"}
+    assert told["counts"]["done"] == 2
+
+
+def test_resume_does_not_stream_again_what_is_done_but_what_was_asked_otherwise(tmp_path: Path) -> None:
+    cine(tmp_path / "cine.nii", 2)
+    dest, lines = tmp_path / "out", list[str]()
+    stream(tmp_path / "cine.nii", dest, settings(0.5), lines.append)
+    written = (dest / "cine.nii").stat().st_mtime_ns
+    stream(tmp_path / "cine.nii", dest, settings(0.5), lines.append, resume=True)
+    assert lines[-1] == "cine.nii: done by an earlier run"
+    assert (dest / "cine.nii").stat().st_mtime_ns == written
+    with pytest.raises(UsageError, match="exists"):
+        stream(tmp_path / "cine.nii", dest, settings(1.0), lines.append, resume=True)

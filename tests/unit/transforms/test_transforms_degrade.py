@@ -77,9 +77,18 @@ def test_the_wrapper_adds_the_simulators_noise_and_leaves_padding_alone() -> Non
     added = simulator.noise(
         plain, (2.0, 1.5, 1.5), 0.25, Calibration(2e5, KERNELS["standard"], tube_current_modulation=0.5), seed=5
     )
-    expected = torch.where(plain < -1024, plain, plain + added)
+    expected = torch.where(plain < -1024, plain, (plain + added).clamp(min=-1024))
     assert torch.equal(result.as_tensor()[0], expected)
     np.testing.assert_allclose(result.affine, AFFINE)
+
+
+def test_noise_never_turns_air_into_padding() -> None:
+    """Training would not learn what the network takes for padding and passes through."""
+    image = water()
+    result = low_dose(i0_photons=1e4).at_dose(image, 0.05, None, seed=1)
+    inside = image.as_tensor() >= -1024
+    assert (result.as_tensor()[inside] == -1024).any()
+    assert (result.as_tensor()[inside] >= -1024).all()
 
 
 def test_scans_without_flat_tissue_fall_back_to_the_given_photons() -> None:
