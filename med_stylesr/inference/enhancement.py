@@ -31,6 +31,7 @@ class Enhancement:
 
     Attributes:
         shape: slices, rows, columns of the result.
+        reach: slices of the scan on either side that a slice of the result is made of.
         plan: strength and what it is based on.
         spread_hu: uncertainty of the whole result, HU float32, once `Enhancer.enhance` is done and if it was asked for.
     """
@@ -44,7 +45,7 @@ class Enhancement:
         spacing_mm: tuple[float, float, float],
         models: Sequence[tuple[LoadedBundle, Runtime]],
     ) -> None:
-        self.shape = stage.shape
+        self.shape, self.reach = stage.shape, stage.reach
         self.plan = plan
         self.spread_hu: NDArray[np.float32] | None = None
         self._source, self._stage, self._options = source, stage, options

@@ -54,7 +54,7 @@ class Mirrored:
     """
 
     def __init__(self, source: SliceSource, axes: tuple[int, ...]) -> None:
-        self.shape = source.shape
+        self.shape, self.reach, self.per_slice = source.shape, source.reach, source.per_slice
         self._source, self._axes = source, axes
 
     def read(self, start: int, stop: int) -> Hu:
@@ -86,7 +86,8 @@ class MirrorEnsemble:
         limits: TrustLimits,
     ) -> None:
         self._views = [Mirrored(build(Mirrored(source, axes)), axes) if axes else build(source) for axes in MIRRORS]
-        self.shape = self._views[0].shape
+        first = self._views[0]
+        self.shape, self.reach, self.per_slice = first.shape, first.reach, first.per_slice
         self._spacing_mm, self._base, self._limits = spacing_mm, base, limits
         self._latest: tuple[int, NDArray[np.float32]] = (0, np.zeros((0, 0, 0), np.float32))
         self._counts = np.zeros(_STEPS, dtype=np.int64)

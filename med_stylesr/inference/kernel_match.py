@@ -127,7 +127,7 @@ class KernelMatched:
     def __init__(
         self, source: SliceSource, wanted: Spectrum, spacing_mm: tuple[float, float, float], strength: float
     ) -> None:
-        self.shape = source.shape
+        self.shape, self.reach, self.per_slice = source.shape, source.reach, source.per_slice
         slices, rows, columns = source.shape
         sample = [source.read(k, k + 1)[0] for k in spread_indices(slices, SAMPLE_SLICES)]
         response = kernel_response(radial_spectrum(sample, spacing_mm), wanted)

@@ -70,4 +70,4 @@ def pipeline(
 
 def _kept(stage: SliceSource) -> SliceSource:
     """A stage whose slices are kept a while, since the next one looks at neighbours as well."""
-    return DecodedSlices(stage.shape, stage.read, SLAB)
+    return DecodedSlices(stage.shape, stage.read, SLAB, stage.reach, stage.per_slice)

@@ -6,6 +6,7 @@ length runs in bounded memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -30,6 +31,14 @@ class SliceSource(Protocol):
     def shape(self) -> tuple[int, int, int]:
         """Slices, rows, columns."""
 
+    @property
+    def reach(self) -> int:
+        """Slices of the scan on either side that a slice is made of, beside the one that it lies in."""
+
+    @property
+    def per_slice(self) -> int:
+        """Slices for every slice of the scan."""
+
     def read(self, start: int, stop: int) -> Hu:
         """HU of slices start … stop-1, float32."""
 
@@ -43,6 +52,7 @@ class ArraySlices:
 
     def __init__(self, hu: NDArray[Any]) -> None:
         self._hu = hu
+        self.reach, self.per_slice = 0, 1
         self.shape: tuple[int, int, int] = (hu.shape[0], hu.shape[1], hu.shape[2])
 
     def read(self, start: int, stop: int) -> Hu:
@@ -57,10 +67,19 @@ class DecodedSlices:
         shape: slices, rows, columns.
         decode: gives HU of slices start … stop-1.
         keep: how many slices before the last read ones are kept.
+        reach: see `SliceSource`; of a scan itself 0.
+        per_slice: see there.
     """
 
-    def __init__(self, shape: tuple[int, int, int], decode: Callable[[int, int], NDArray[Any]], keep: int) -> None:
-        self.shape = shape
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        decode: Callable[[int, int], NDArray[Any]],
+        keep: int,
+        reach: int = 0,
+        per_slice: int = 1,
+    ) -> None:
+        self.shape, self.reach, self.per_slice = shape, reach, per_slice
         self._decode = decode
         self._keep = keep
         self._recent: dict[int, Hu] = {}
@@ -95,6 +114,8 @@ class InPlane:
     ) -> None:
         slices, rows, columns = source.shape
         self.shape: tuple[int, int, int] = (slices, rows * scale[0], columns * scale[1])
+        self.per_slice = source.per_slice
+        self.reach = source.reach + math.ceil(runtime.network.depth_reach / source.per_slice)
         self._source, self._runtime, self._code = source, runtime, code
         self._strength, self._scale = strength, list(scale)
 
@@ -148,6 +169,8 @@ class ThroughPlane:
     ) -> None:
         slices, rows, columns = source.shape
         self.shape: tuple[int, int, int] = (slices * factor, rows, columns)
+        self.per_slice = factor
+        self.reach = CUBIC_REACH + max(source.reach + runtime.network.depth_reach, plain.reach)
         self._source, self._plain, self._runtime, self._code = source, plain, runtime, code
         self._strength, self._factor, self._slab = strength, factor, slab
         self._between = CubicUpsample((factor, 1, 1))

@@ -174,11 +174,15 @@ def _target(
 
 
 def _solve(noise: Callable[[float], float], target: float) -> float:
-    """Smallest strength whose noise is the target (0 if the input has less already)."""
+    """Smallest strength whose noise is the target: 0 if the input has less already, that of least noise if none has."""
     s = np.linspace(0.0, 1.0, 201)
-    levels = np.minimum.accumulate([noise(float(x)) for x in s])
+    found = np.array([noise(float(x)) for x in s])
+    levels = np.minimum.accumulate(found)
     if target >= levels[0]:
         return 0.0
+    if target <= levels[-1]:
+        # A correction may be larger than the noise; beyond where it takes all of it, some comes back.
+        return round(float(s[found.argmin()]), 4)
     return round(float(np.interp(-target, -levels, s)), 4)
 
 

@@ -25,7 +25,6 @@ def derivation_of(
     }
     runtime = facts["bundles"][0]["runtime"]
     scaled = options.scale != (1, 1, 1)
-    through = options.scale[0] > 1
     return Derivation(
         summary="Normal-dose style from low-dose CT by a neural network (research use only)",
         tool="med-stylesr",
@@ -34,7 +33,7 @@ def derivation_of(
         created=created,
         series_suffix="med-stylesr x" + "x".join(map(str, options.scale)) if scaled else "med-stylesr",
         series_number_offset=SERIES_NUMBER_OFFSET,
-        source_radius=enhancer.bundle(3 if through else 2).network.depth_reach,
+        source_radius=enhancement.reach,
         parameters={
             **models,
             "runtime": f"{runtime['runtime']} {runtime['version']} {runtime['precision']}",

@@ -63,7 +63,11 @@ def _whole(scans: Sequence[Run]) -> list[list[object]]:
     name = long.bundle
     return [
         [f"{name}: ≤ 50 ms a slice, folder to folder, start and report aside", f"{slice_ms:.0f} ms", slice_ms <= 50],
-        [f"{name}: {CHEST}-slice chest in ≤ 20 s, all included", f"{chest:.1f} s", chest <= 20],
+        [
+            f"{name}: {CHEST}-slice chest in ≤ 20 s, all included, by the shortest and the longest scan above",
+            f"{chest:.1f} s",
+            chest <= 20,
+        ],
         [f"{name}: first slices ≤ 3 s after the start, models cached", f"{short.first_s:.1f} s", short.first_s <= 3],
     ]
 

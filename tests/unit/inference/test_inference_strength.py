@@ -138,3 +138,9 @@ def test_a_scan_without_soft_tissue_is_done_all_the_same() -> None:
     assert made.strength == 1
     assert "no flat tissue" in made.warnings[0]
     assert made.basis == "noise not measurable"
+
+
+def test_a_correction_larger_than_the_noise_is_applied_where_it_leaves_least() -> None:
+    made = plan(style="noise-free", free=1.25, target_noise_hu=1e-6)
+    assert made.strength == pytest.approx(1 / 1.25, abs=0.01)
+    assert left(made) < 0.02
