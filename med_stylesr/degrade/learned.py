@@ -195,7 +195,7 @@ class UnpairedNoiseTrainer:
         discriminator: its judges.
         shaper_lr: learning rate of the shaper.
         discriminator_lr: learning rate of the discriminators.
-        restraint: weight of the penalty on leaving the physics (squared log gains and knots).
+        restraint: weight of the penalty on leaving the physics (mean square of the parameters of the gain).
         noise_sd_hu: typical noise of the low-dose scans, the discriminators' unit.
     """
 

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from med_stylesr.geometry import VoxelGrid
 from med_stylesr.volume import CTVolume
 
 GRID_TOLERANCE = 1e-3
@@ -93,12 +92,6 @@ class AlignedPair:
         """Unevenly spaced series lie on no grid; equal origins then mean equal slices."""
         a, b = self.first.slice_origins_mm, self.second.slice_origins_mm
         return a is not None and b is not None and a.shape == b.shape and bool(np.allclose(a, b, atol=1e-3))
-
-
-def nearest_slice(grid: VoxelGrid, other: VoxelGrid, k: int) -> int:
-    """Slice of `other` nearest to the middle of slice k of `grid`, kept inside `other`."""
-    middle = grid.positions(((grid.shape[2] - 1) / 2, (grid.shape[1] - 1) / 2, k))
-    return int(np.clip(round(float(other.indices(middle)[2])), 0, other.shape[0] - 1))
 
 
 def _sample(hu: NDArray[Any], step: NDArray[np.float64], k: int, shape: tuple[int, int]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from med_stylesr.service.pacs.sending import send
 from med_stylesr.service.pacs.serve_settings import ServeSettings
 
 _PROGRESS_EVERY: Final = 50
-"""Confirmed images between two notes in the queue: what a killed server sends twice at most."""
+"""Confirmed images, at the least, between two notes in the queue: a killed server sends those after the last again."""
 
 
 class Courier:
@@ -53,15 +53,16 @@ class Courier:
 
     def _try(self, delivery: Delivery, stop: threading.Event) -> None:
         facts = {"series": self._journal.mark(delivery.folder), "destination": self._destination.name}
-        sent = delivery.sent
+        sent = noted = delivery.sent
         try:
             files = sorted((self._state / delivery.folder).glob("*.dcm"))
             if not files:
                 raise FileNotFoundError(delivery.folder)
             for confirmed in send(files[delivery.sent :], self._destination, self._settings):
                 sent = delivery.sent + confirmed
-                if confirmed % _PROGRESS_EVERY == 0:
+                if sent - noted >= _PROGRESS_EVERY:
                     self._queue.progressed(delivery.id, sent)
+                    noted = sent
                 if stop.is_set() and sent < len(files):
                     self._queue.progressed(delivery.id, sent)
                     return

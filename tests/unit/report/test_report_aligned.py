@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from med_stylesr.geometry import VoxelGrid
-from med_stylesr.report.aligned import AlignedPair, nearest_slice
+from med_stylesr.report.aligned import AlignedPair
 from med_stylesr.volume import CTVolume
 
 AFFINE = np.array([[0.7, 0, 0, -100], [0, 0.7, 0, -80], [0, 0, 2.5, 40], [0, 0, 0, 1.0]])
@@ -64,8 +64,3 @@ def test_unevenly_spaced_series_meet_slice_by_slice(first):
     uneven = CTVolume(first.hu, first.affine, slice_origins_mm=origins)
     other = CTVolume(first.hu + 1, first.affine, slice_origins_mm=origins)
     assert np.array_equal(AlignedPair(uneven, other).common(2), first.hu[2] + 1)
-
-
-def test_nearest_slice_follows_position(first):
-    assert nearest_slice(first.grid, first.grid.super_resolved((2, 1, 1)), 3) in (6, 7)
-    assert nearest_slice(first.grid, first.grid.slab(2, 4), 0) == 0

@@ -12,7 +12,7 @@ import pytest
 from MedStyleSRLib.box import Box, finer_affine
 from MedStyleSRLib.command import EnhanceRequest
 from MedStyleSRLib.engine_run import CANCELLED, DONE, FAILED
-from MedStyleSRLib.engine_task import EngineTask, as_transferred, whole_volume
+from MedStyleSRLib.engine_task import EngineTask, as_transferred
 from MedStyleSRLib.problems import Cancelled, DeviceMissing, EngineProblem, OutOfMemory, ProgramProblem
 from MedStyleSRLib.program import Program
 from slicer_fake_engine import REMOVED, alive
@@ -25,7 +25,8 @@ def task(program: Path, voxels: np.ndarray = VOXELS, **request: object) -> Engin
     def find() -> Program:
         return Program((str(program),), dict(os.environ), "test")
 
-    made = EngineTask(find, EnhanceRequest(**request), voxels, AFFINE, *whole_volume(voxels))  # type: ignore[arg-type]
+    whole = Box.whole(voxels.shape)
+    made = EngineTask(find, EnhanceRequest(**request), voxels, AFFINE, whole, whole)  # type: ignore[arg-type]
     made.start()
     return made
 

@@ -12,7 +12,7 @@ from typing import Any, Optional
 import numpy as np
 
 from .blend import Blend
-from .box import Box, cropped_affine, finer_affine
+from .box import cropped_affine, finer_affine
 from .engine_run import EngineRun
 from .finer import finer
 from .i18n import _
@@ -195,12 +195,6 @@ def as_transferred(voxels, exact):
         voxels.min() >= limits.min and voxels.max() <= limits.max and _whole_numbers(voxels)
     )
     return voxels.astype(np.int16 if fits and not exact else np.float32, copy=False)
-
-
-def whole_volume(voxels):
-    """`outer` and `wanted` for a volume without a crop."""
-    box = Box.whole(voxels.shape)
-    return box, box
 
 
 def _whole_numbers(voxels):
