@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from med_stylesr.deid import actions, codes
 from med_stylesr.deid.actions import Decision, decide
+from med_stylesr.deid.ages import RATIONAL_VALUES, years_per_unit
 from med_stylesr.deid.codes import code_item
 from med_stylesr.deid.content import VALUES_OF_CONTENT, cleaned_code, concept_action, content_value, empty_content
 from med_stylesr.deid.context import Context, Counts
@@ -154,6 +155,8 @@ class DatasetCleaner:
     def _decision(self, tag: int, context: Context) -> Decision:
         if context.derived and tag in OWN_TEXT:
             return Decision(actions.CLEAN, "written by this program")
+        if context.years_per_unit is not None and tag in RATIONAL_VALUES:
+            return Decision(actions.REMOVE, "an age is no fraction")
         key = (tag, context.iod.name, context.top)
         if key not in self._decisions:
             self._decisions[key] = decide(tag, self._profile, context.iod, context.top)
@@ -219,16 +222,18 @@ class DatasetCleaner:
                 else:
                     counts[0x00080100, actions.REMOVE, "private or malformed code"] += 1
                 continue
-            here = context
             concept = concept_of(item)
+            here = replace(context, years_per_unit=years_per_unit(item, concept, context))
             if concept is not None and "clean_structured_content" in self._profile.options:
                 action = concept_action(concept, context, self._profile.options)
                 if action == actions.REMOVE:
                     counts[CONTENT_SEQUENCE, actions.REMOVE, "table E.3.4-1"] += 1
                     continue
-                here = replace(context, concept_action=action)
+                here = replace(here, concept_action=action)
             elif concept is not None:
-                here = replace(context, concept_action=actions.DUMMY)
+                here = replace(here, concept_action=actions.DUMMY)
+            elif here.years_per_unit is not None and here.concept_action is None:
+                here = replace(here, concept_action=actions.CLEAN)
             yield self.walk(item, here, counts, depth + 1)
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Set
+from dataclasses import replace
 from typing import Final
 
 from pydicom.dataset import Dataset
 
-from med_stylesr.deid import actions, codes
+from med_stylesr.deid import actions, ages, codes
 from med_stylesr.deid.codes import code_item
 from med_stylesr.deid.context import Context
 from med_stylesr.deid.elements import CONCEPT_NAME, Element, Leaf, encode_items, raw_value
 from med_stylesr.deid.table import concept_rules
 from med_stylesr.deid.values import ValueCleaner
 
-VALUES_OF_CONTENT: Final = frozenset(
-    {0x0040A160, 0x0040A123, 0x0040A121, 0x0040A122, 0x0040A120, 0x0040A124, 0x0040A30A, 0x0040A168, 0x0040A13A}
-)
+_TEXT_VALUE: Final = 0x0040A160
+VALUES_OF_CONTENT: Final = ages.RATIONAL_VALUES | {
+    _TEXT_VALUE, ages.NUMERIC_VALUE, ages.FLOATING_POINT_VALUE, 0x0040A123, 0x0040A121, 0x0040A122, 0x0040A120,
+    0x0040A124, 0x0040A168, 0x0040A13A,
+}  # fmt: skip
 
 
 def concept_action(concept: tuple[str, str], context: Context, options: Set[str]) -> str:
@@ -43,11 +46,16 @@ def content_value(leaf: Leaf, action: str, context: Context, values: ValueCleane
         return shown or values.dummy(leaf)
     if leaf.vr == "PN" and action != actions.KEEP:
         return values.dummy(leaf)
-    if action == actions.DUMMY:
+    if action == actions.DUMMY or (leaf.tag == _TEXT_VALUE and context.years_per_unit is not None):
         return values.dummy(leaf)
     if action == actions.KEEP:
-        return values.kept(leaf, context.days, context.little_endian, trusted=True)
-    return values.cleaned(leaf, context.days, context.little_endian) or values.dummy(leaf)
+        shown = values.kept(leaf, context.days, context.little_endian, trusted=True)
+    else:
+        shown = values.cleaned(leaf, context.days, context.little_endian) or values.dummy(leaf)
+    if shown is None or context.years_per_unit is None:
+        return shown
+    age = replace(leaf, value=shown)
+    return ages.told_value(age, context.years_per_unit, context.little_endian, values.profile.max_age_years)
 
 
 def cleaned_code(item: Dataset, context: Context, values: ValueCleaner) -> list[Element] | None:

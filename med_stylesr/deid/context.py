@@ -26,6 +26,7 @@ class Context:
         dummies: everything below gets dummy values.
         derived: the object was made by this program, whose own texts stay.
         concept_action: action of table E.3.4-1 for the content item's value, or None outside content items.
+        years_per_unit: what the content item's number counts, in years; None when it is no age.
         top: whether this is the outermost level.
     """
 
@@ -38,4 +39,5 @@ class Context:
     dummies: bool = False
     derived: bool = False
     concept_action: str | None = None
+    years_per_unit: float | None = None
     top: bool = True

@@ -210,12 +210,15 @@ def sequence_items(dataset: Dataset, tag: int) -> list[Dataset]:
 
 def concept_of(item: Dataset) -> tuple[str, str] | None:
     """(coding scheme designator, code value) of a content item's concept name."""
-    if CONCEPT_NAME not in item:
+    return code_of(item, CONCEPT_NAME)
+
+
+def code_of(item: Dataset, tag: int) -> tuple[str, str] | None:
+    """(coding scheme designator, code value) of the first code in a sequence."""
+    codes = sequence_items(item, tag) if tag in item else []
+    if not codes:
         return None
-    names = sequence_items(item, CONCEPT_NAME)
-    if not names:
-        return None
-    return str(names[0].get("CodingSchemeDesignator", "")), str(names[0].get("CodeValue", ""))
+    return str(codes[0].get("CodingSchemeDesignator", "")), str(codes[0].get("CodeValue", ""))
 
 
 def encode(elements: Iterable[Element], implicit_vr: bool, little_endian: bool) -> bytes:

@@ -55,7 +55,11 @@ def kind_of(path: pathlib.Path) -> str:
 
     The file is opened without following a link and without waiting, so that a pipe cannot hang the run.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0))
+    flags = os.O_RDONLY
+    for name in ("O_NONBLOCK", "O_NOFOLLOW", "O_BINARY"):
+        # No system has all of them.
+        flags |= getattr(os, name, 0)
+    handle = os.open(path, flags)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             return "it is no regular file"
@@ -154,7 +158,7 @@ def clean_file(
         outcome.counts = Counts(deidentifier.counts)
         outcome.written = name
         if dest is not None:
-            outcome.leaks = _publish(content, dest / name, search, overwrite)
+            outcome.leaks = _publish(content, dest, name, search, overwrite)
             if outcome.leaks:
                 outcome.written, outcome.reason = None, "an identifier was found in " + ", ".join(outcome.leaks)
     except InputError as error:
@@ -173,7 +177,8 @@ def mapping_of(dataset: Dataset, deidentifier: Deidentifier) -> list[tuple[str, 
     return [(str(dataset.get(k, "")), cleaned[k]) for k in MAPPED if str(dataset.get(k, "") or "") and k in cleaned]
 
 
-def _publish(content: bytes, final: pathlib.Path, search: ByteSearch, overwrite: bool) -> list[str]:
+def _publish(content: bytes, dest: pathlib.Path, name: str, search: ByteSearch, overwrite: bool) -> list[str]:
+    final = dest / name
     final.parent.mkdir(parents=True, exist_ok=True)
     partial = final.parent / f"{PARTIAL}{os.getpid()}-{final.name}"
     try:
@@ -189,8 +194,8 @@ def _publish(content: bytes, final: pathlib.Path, search: ByteSearch, overwrite:
         partial.unlink(missing_ok=True)
         if not final.exists():
             with contextlib.suppress(OSError):
-                final.parent.rmdir()
-                final.parent.parent.rmdir()
+                for folder in final.parents[: name.count("/")]:
+                    folder.rmdir()
     return []
 
 

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames, parse_basic_offsets
-from pydicom.uid import UID, RLELossless
+from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, RLELossless
 
 from med_stylesr.deid.codestreams import strip_codestream, strip_rle
 from med_stylesr.deid.elements import PIXEL_DATA, raw_value
 from med_stylesr.errors import InputError
 
 _MAX_PIXEL_BYTES: Final = 8 << 30
+_TELL_THEIR_PRECISION: Final = frozenset({*JPEG2000TransferSyntaxes, *JPEGLSTransferSyntaxes})
+"""Their decoders go by the codestream and not by the header."""
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Frames:
         dtype: of a sample.
         bits_stored: bits of a sample that carry its value.
         planar: whether samples of a colour image lie in planes.
+        syntax: transfer syntax.
     """
 
     native: bytes | None
@@ -38,6 +41,7 @@ class Frames:
     bits_stored: int
     planar: bool
     dataset: Dataset
+    syntax: UID
     _buffer: NDArray[Any] | None = None
 
     @classmethod
@@ -69,7 +73,7 @@ class Frames:
                 raise InputError("pixel data", "are shorter than the header says")
             native = native[:length]
         shape = (rows, columns) if samples == 1 else (rows, columns, samples)
-        return cls(native, number, shape, np.dtype(kind), 1 if allocated == 1 else stored, planar, dataset)
+        return cls(native, number, shape, np.dtype(kind), 1 if allocated == 1 else stored, planar, dataset, syntax)
 
     def read(self, index: int) -> NDArray[Any]:
         """One frame, shape (rows, columns[, samples]); not to be written to."""
@@ -98,19 +102,25 @@ class Frames:
             Whether anything was cleared.
 
         Raises:
-            InputError: if unused bits hold something that the header does not explain.
+            InputError: if unused bits hold something that the header does not explain, or cannot be seen.
         """
-        unused = self.dtype.itemsize * 8 - self.bits_stored
-        if self.native is None or unused <= 0 or self.bits_stored == 1:
-            return False
-        samples = self._samples()
-        meant = samples << unused >> unused
-        if np.array_equal(meant, samples):
+        if self.unused_bits_are_empty():
             return False
         if not overlay:
             raise InputError("pixel data", "unused bits of the pixels are not empty, and no overlay explains them")
-        self._buffer = meant
+        self._buffer = self._meant(self._samples())
         return True
+
+    def unused_bits_are_empty(self) -> bool:
+        """Whether bits above the stored ones only repeat the sign.
+
+        Raises:
+            InputError: if compressed pixels cannot be decoded.
+        """
+        if self._unused_bits <= 0 or self.bits_stored == 1:
+            return True
+        samples = self._samples()
+        return np.array_equal(self._meant(samples), samples)
 
     def encoded(self, changed: bool) -> bytes:
         """The pixels as native bytes, padded to even length."""
@@ -129,6 +139,14 @@ class Frames:
             self._buffer = self._decoded() if self.native is None else self._stored()
         return self._buffer
 
+    @property
+    def _unused_bits(self) -> int:
+        return self.dtype.itemsize * 8 - self.bits_stored
+
+    def _meant(self, samples: NDArray[Any]) -> NDArray[Any]:
+        """What the stored bits of samples say."""
+        return samples << self._unused_bits >> self._unused_bits
+
     def _stored(self) -> NDArray[Any]:
         assert self.native is not None
         flat = np.frombuffer(self.native, dtype=self.dtype)
@@ -137,16 +155,24 @@ class Frames:
         return flat.reshape(self.number, *self.shape)
 
     def _decoded(self) -> NDArray[Any]:
+        """All bits of compressed samples: decoders that go by the header's stored bits would clear the others."""
         from pydicom.pixels.utils import pixel_array
 
         if len(self.shape) == 3:
             raise InputError("pixel data", "compressed colour images cannot be checked for text")
+        every_bit: dict[str, Any] = (
+            {} if self.syntax in _TELL_THEIR_PRECISION else {"bits_stored": self.dtype.itemsize * 8}
+        )
         try:
-            return pixel_array(self.dataset, raw=True).reshape(self.number, *self.shape)
+            samples = pixel_array(self.dataset, raw=True, **every_bit).reshape(self.number, *self.shape)
         except MemoryError:
             raise
         except Exception as error:
             raise InputError("pixel data", "cannot be decompressed, so they cannot be checked for text") from error
+        if self._unused_bits and samples.min() >= 0 and int(samples.max()) >> self.bits_stored == 0:
+            # Codestreams without signs leave it to the reader to extend them.
+            return self._meant(samples)
+        return samples
 
     def _view(self, frame: NDArray[Any]) -> NDArray[Any]:
         return np.moveaxis(frame, 0, -1) if self.planar and frame.ndim == 3 else frame

@@ -81,15 +81,16 @@ def clean_pixels(
         return cleaned
     frames = Frames.of(dataset, syntax)
     risk = None if derived else risk_of_text(dataset)
-    changed = False
     if values.hides_text(frames.native) if frames.native is not None else False:
         raise InputError("pixel data", "bytes of the pixels spell an identifier")
+    # First of all: what stands in unused bits would hide text in the others from the search.
+    changed = frames.clear_unused_bits(_overlay_in_pixels(dataset))
     if risk is not None:
         _clean_risky(dataset, frames, profile, risk)
         changed = cleaned.blacked_out = cleaned.checked = True
     elif str(dataset.get("SOPClassUID", "")) not in LABELS:
-        changed = cleaned.blacked_out = _clean_reconstruction(frames, profile)
-        cleaned.checked = True
+        cleaned.blacked_out = _clean_reconstruction(frames, profile)
+        changed, cleaned.checked = changed or cleaned.blacked_out, True
     if profile.heads != "ignore" and not derived:
         cleaned.face = visual.shows_head(dataset, frames)
         if cleaned.face and profile.heads == "refuse":
@@ -97,8 +98,6 @@ def clean_pixels(
         if cleaned.face:
             visual.deface(dataset, frames)
             changed, cleaned.face = True, False
-    if frames.clear_unused_bits(_overlay_in_pixels(dataset)):
-        changed = True
     if changed and syntax.is_encapsulated:
         cleaned.transfer_syntax = ExplicitVRLittleEndian
     counts[PIXEL_DATA, "clean" if changed else "keep", "pixels"] += 1

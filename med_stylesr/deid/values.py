@@ -20,7 +20,7 @@ from med_stylesr.deid.elements import Leaf, decode, dictionary_vrs, other_readin
 from med_stylesr.deid.keys import SecretKey
 from med_stylesr.deid.matching import Matcher
 from med_stylesr.deid.profile import Profile
-from med_stylesr.deid.table import DATE_OPTIONS, attribute_rules, defined_terms, text_patterns
+from med_stylesr.deid.table import DATE_OPTIONS, defined_terms, text_patterns
 from med_stylesr.deid.text import PATTERNS, TextCleaner
 
 PATIENT_NAME: Final = 0x00100010
@@ -253,11 +253,6 @@ class ValueCleaner:
 def leaf_is_plain(value: str) -> bool:
     """Whether a code string has no form of an identifier."""
     return not any(pattern.search(value) for pattern in PATTERNS.values()) and not re.search(r"\d{4}", value)
-
-
-def text_kept_by_table(tag: int) -> bool:
-    """Whether a tag is in table E.1-1, so that keeping its text is the choice of an option."""
-    return tag in attribute_rules()
 
 
 def describes(tag: int) -> str:

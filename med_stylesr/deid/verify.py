@@ -111,10 +111,11 @@ def _leaks(leaf: Leaf, search: ByteSearch) -> bool:
 def _decompressed_leaks(dataset: Dataset, search: ByteSearch) -> list[str]:
     try:
         frames = Frames.of(dataset, dataset.file_meta.TransferSyntaxUID)
-        pixels = frames.encoded(False)
+        pixels, empty = frames.encoded(False), frames.unused_bits_are_empty()
     except InputError:
         return ["its pixel data cannot be decompressed"]
-    return ["its decompressed pixel data"] if search.pixel_leaks(pixels) else []
+    leaks = ["its decompressed pixel data"] if search.pixel_leaks(pixels) else []
+    return leaks if empty else [*leaks, "unused bits of its pixel data"]
 
 
 def _meta_length(dataset: Dataset) -> int:

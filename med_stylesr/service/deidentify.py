@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pathlib
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -18,7 +20,8 @@ from med_stylesr.deid.bytesearch import ByteSearch
 from med_stylesr.deid.files import PARTIAL, Outcome, clean_file, harvest_file
 from med_stylesr.deid.verify import search_for
 from med_stylesr.errors import UsageError
-from med_stylesr.io.publish import check_apart
+from med_stylesr.io.publish import check_apart, remove_leftovers
+from med_stylesr.service.lock import join_use, sole_use
 
 AUDIT_NAME: Final = "deidentify-audit.json"
 _CHUNK: Final = 32
@@ -52,6 +55,11 @@ class DeidentifyJob:
     dry_run: bool
     overwrite: bool
 
+    @property
+    def written_to(self) -> pathlib.Path | None:
+        """Folder for the output, or None for a dry run."""
+        return None if self.dry_run else self.dest
+
 
 def run_deidentify(job: DeidentifyJob, events: Events) -> dict[str, Any]:
     """Run a job and give its record, which is also written to DEST.
@@ -61,7 +69,9 @@ def run_deidentify(job: DeidentifyJob, events: Events) -> dict[str, Any]:
         events: told of every file that was not passed on, with its real path, for the screen only.
 
     Raises:
-        UsageError: for settings that cannot work, or when there is nothing in the source.
+        UsageError: for settings that cannot work, when there is nothing in the source, or another run is at work in
+            DEST.
+        InputError: if DEST cannot be made.
     """
     profile = load_profile(job.profile)
     if not job.source.exists():
@@ -77,23 +87,39 @@ def run_deidentify(job: DeidentifyJob, events: Events) -> dict[str, Any]:
     if not files:
         raise UsageError(str(job.source), "holds no file", "check SOURCE")
     events({"event": "scan", "source": str(job.source), "files": len(files)})
-    for harvested in _spread(_harvest_chunk, [path for path, _ in files], job.jobs, deidentifier):
+    with nullcontext() if job.written_to is None else _without_leftovers(job.written_to):
+        return _work_through(job, files, deidentifier, events)
+
+
+@contextmanager
+def _without_leftovers(dest: pathlib.Path) -> Iterator[None]:
+    """Keep other runs out of DEST, and what a process that was killed had not read back yet."""
+    with sole_use(dest):
+        remove_leftovers(dest)
+        try:
+            yield
+        finally:
+            # A worker may have died of its file.
+            remove_leftovers(dest)
+
+
+def _work_through(
+    job: DeidentifyJob, files: Sequence[tuple[pathlib.Path, str]], deidentifier: Deidentifier, events: Events
+) -> dict[str, Any]:
+    for harvested in _spread(_harvest_chunk, [path for path, _ in files], job, deidentifier):
         if isinstance(harvested, Harvest):
             deidentifier.adopt(harvested)
     events({"event": "start", "total": len(files)})
-    if not job.dry_run:
-        job.dest.mkdir(parents=True, exist_ok=True)
     audit = Audit()
-    dest = None if job.dry_run else job.dest
-    work = [(path, relative, dest, job.overwrite) for path, relative in files]
-    for outcomes in _spread(_clean_chunk, work, job.jobs, deidentifier):
+    work = [(path, relative, job.written_to, job.overwrite) for path, relative in files]
+    for outcomes in _spread(_clean_chunk, work, job, deidentifier):
         for outcome in outcomes if isinstance(outcomes, list) else [Outcome(str(outcomes[0]), reason=_CRASH)]:
             relative = _relative(pathlib.Path(outcome.source), job.source)
             audit.add(outcome, keyed_name(deidentifier, relative), job.mapping_csv is not None)
             if outcome.written is None:
                 told = {"event": "skip", "source": outcome.source, "reason": outcome.reason, "problem": outcome.problem}
                 events(told)
-    record = audit.record(profile, dry_run=job.dry_run)
+    record = audit.record(deidentifier.profile, dry_run=job.dry_run)
     if not job.dry_run:
         _write(job.dest / AUDIT_NAME, audit_text(record), 0o644)
         if job.mapping_csv is not None:
@@ -121,15 +147,15 @@ def _relative(path: pathlib.Path, source: pathlib.Path) -> str:
 
 
 def _spread(
-    task: Callable[[Sequence[Any]], _Found], entries: Sequence[Any], jobs: int, deidentifier: Deidentifier
+    task: Callable[[Sequence[Any]], _Found], entries: Sequence[Any], job: DeidentifyJob, deidentifier: Deidentifier
 ) -> Iterator[_Found | Any]:
     """Run `task` over chunks of entries in worker processes; an entry that kills its worker comes back itself."""
     chunks = iter([entries[i : i + _CHUNK] for i in range(0, len(entries), _CHUNK)])
     broken: list[Sequence[Any]] = []
-    pool = _pool(jobs, deidentifier)
+    pool = _pool(job.jobs, job, deidentifier)
     try:
         waiting: dict[Future[_Found], Sequence[Any]] = {}
-        _submit(pool, task, islice(chunks, jobs * _WAITING_PER_JOB), waiting, broken)
+        _submit(pool, task, islice(chunks, job.jobs * _WAITING_PER_JOB), waiting, broken)
         while waiting:
             done, _ = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
@@ -148,7 +174,7 @@ def _spread(
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     for entry in (entry for chunk in broken for entry in chunk):
-        with _pool(1, deidentifier) as lone:
+        with _pool(1, job, deidentifier) as lone:
             try:
                 yield lone.submit(task, [entry]).result()
             except BrokenProcessPool:
@@ -169,21 +195,33 @@ def _submit(
             broken.append(chunk)
 
 
-def _pool(jobs: int, deidentifier: Deidentifier) -> ProcessPoolExecutor:
+def _pool(workers: int, job: DeidentifyJob, deidentifier: Deidentifier) -> ProcessPoolExecutor:
     # A fork server starts workers quickly and, unlike fork, without threads and locks of this process.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload(["med_stylesr.service.deidentify"])
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(deidentifier,))
+    start = (deidentifier, job.written_to)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=start)
 
 
 _worker: dict[str, Any] = {}
 
 
-def _start_worker(deidentifier: Deidentifier) -> None:
+def _start_worker(deidentifier: Deidentifier, dest: pathlib.Path | None) -> None:
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
+    if dest is not None:
+        join_use(dest)
     _worker["deidentifier"] = deidentifier
     _worker["search"] = search_for(deidentifier.harvested, deidentifier.profile)
+
+
+def _stop_with_parent() -> None:
+    """End this worker when the run is killed: it would wait for work, and the next run for it, without end."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _harvest_chunk(paths: Sequence[pathlib.Path]) -> Harvest:
