@@ -19,13 +19,13 @@ from pydicom.uid import UID, CTImageStorage
 from pydicom.valuerep import format_number_as_ds, validate_value
 
 from med_stylesr.geometry import VoxelGrid
-from med_stylesr.hu import HU_MAX, HU_MIN
 from med_stylesr.io.attributes import integer, number, numbers, text, word, words
 from med_stylesr.io.codestream import LOSSY_METHODS
 from med_stylesr.io.ct_conditions import complete
 from med_stylesr.io.derivation import PROCESSING_EQUIPMENT, SOURCE_IMAGE, Derivation, derived_uid
 from med_stylesr.io.elements import Value, element, owned, put
 from med_stylesr.io.kept_header import KeptHeader
+from med_stylesr.io.padding import padding_hu
 from med_stylesr.io.series import DicomSeries
 
 _MAX_LO: Final = 64
@@ -79,6 +79,10 @@ class DerivedHeader:
         """What of the source's headers could not be kept or had to be repaired."""
         return tuple(self._kept.warnings)
 
+    def warn(self, what: str) -> None:
+        """Add to the warnings, once."""
+        self._kept.warnings[what] = None
+
     def of(self, index: int, sources: Sequence[int] | None) -> Dataset:
         """Header of slice `index`, complete but for the pixel data, and the caller's own.
 
@@ -94,6 +98,7 @@ class DerivedHeader:
         source = self._series.headers[round(place)]
         dataset = self._kept.of(source)
         self._fill_required(dataset, source)
+        self._tell_rounding(source)
         for one in self._of_all_slices:
             dataset.add(one)
         self._identify(dataset, index)
@@ -121,11 +126,17 @@ class DerivedHeader:
         if not study:
             study = derived_uid("study", text(source, "StudyInstanceUID") or self._series.uid)
             put(dataset, StudyInstanceUID=study)
-            self._kept.warnings["StudyInstanceUID of the source is malformed; the derived series has a new one"] = None
+            self.warn("StudyInstanceUID of the source is malformed; the derived series has a new one")
         frame_of_reference = word(source, "FrameOfReferenceUID")
         if not _is_uid(frame_of_reference):
             frame_of_reference = derived_uid("frame of reference", study, self._series.uid)
         put(dataset, FrameOfReferenceUID=frame_of_reference)
+
+    def _tell_rounding(self, source: Dataset) -> None:
+        rescale = (number(source, keyword) or 0.0 for keyword in ("RescaleSlope", "RescaleIntercept"))
+        if not all(value.is_integer() for value in rescale):
+            told = "HU of the source are no whole numbers (RescaleSlope or RescaleIntercept has a fraction)"
+            self.warn(f"{told}; the derived series is rounded to whole ones, by up to 0.5 HU")
 
     def _same_for_all_slices(self) -> dict[str, Value]:
         derivation, first, grid = self._derivation, self._series.headers[0], self._grid
@@ -193,7 +204,7 @@ class DerivedHeader:
             if k not in self._items and _is_uid(uid):
                 self._items[k] = _source_item(word(header, "SOPClassUID") or CTImageStorage, uid)
             elif k not in self._items:
-                self._kept.warnings["a malformed SOPInstanceUID of the source is not referred to"] = None
+                self.warn("a malformed SOPInstanceUID of the source is not referred to")
                 continue
             items.setdefault(uid, self._items[k])
             if file.frames > 1:
@@ -240,25 +251,6 @@ def _counts_down(series: DicomSeries) -> bool:
     given = [integer(header, "InstanceNumber") for header in series.headers]
     known = [n for n in given if n is not None]
     return 1 < len(known) == len(given) and all(a > b for a, b in pairwise(known))
-
-
-def padding_hu(header: Dataset) -> tuple[int, int] | None:
-    """Lowest and highest HU that a source header declares to be padding (PS3.3 C.7.5.1.1.2); None if it declares none.
-
-    Only what lies outside of CT numbers of tissue and metal, since only that passes through an enhancement untouched.
-    """
-    first = integer(header, "PixelPaddingValue")
-    slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
-    if first is None or slope is None or intercept is None:
-        return None
-    last = integer(header, "PixelPaddingRangeLimit")
-    signed = integer(header, "PixelRepresentation") == 1
-    # Many scanners write the value as unsigned whatever the pixels are.
-    stored = [v - 65536 if signed and v > 32767 else v for v in (first, first if last is None else last)]
-    low, high = sorted(slope * v + intercept for v in stored)
-    if not (high < HU_MIN or low > HU_MAX) or not (low.is_integer() and high.is_integer()):
-        return None
-    return (int(low), int(high)) if low >= -32768 and high <= 32767 else None
 
 
 def _drop_unpaired_windows(dataset: Dataset) -> None:

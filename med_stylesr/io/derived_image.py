@@ -24,6 +24,7 @@ from med_stylesr.io.lossless import encoded_frame
 IMPLEMENTATION_UID: Final = derived_uid("med-stylesr", "implementation class")
 VERSION_NAME: Final = "MED_STYLESR"
 _PIXEL_DATA: Final = 0x7FE00010
+_INT16: Final = np.iinfo(np.int16)
 
 
 class DerivedImages:
@@ -69,6 +70,8 @@ class DerivedImages:
             raise ValueError(f"slice has shape {hu.shape}, the series {self._grid.shape[1:]}")
         dataset = (self._header.of if self._transform else self._header.shared)(index, sources)
         stored = to_int16(hu)
+        if hu.dtype != np.int16 and (hu.max() > _INT16.max or hu.min() < _INT16.min):
+            self._header.warn(f"HU beyond {_INT16.min} or {_INT16.max} are stored as these")
         _declare_padding(dataset, stored, self._header.padding_hu(index))
         dataset.add_new(_PIXEL_DATA, "OW", stored.astype("<i2", copy=False).tobytes())
         if self._transform:

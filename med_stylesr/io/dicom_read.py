@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from med_stylesr.io.padding import far_padding_moved
 from med_stylesr.io.pixels import hounsfield, stored_values
 from med_stylesr.io.series import DicomSeries
 from med_stylesr.volume import CTVolume
@@ -22,7 +23,8 @@ def read_slices(series: DicomSeries, start: int, stop: int) -> NDArray[Any]:
 
     Returns:
         Array of shape (stop - start, rows, columns): int16 when every slice is exact in it, else float32. Values
-        outside [-1024, 3071] (padding, metal) are as the file has them.
+        outside [-1024, 3071] (padding, metal) are as the file has them, but for declared padding that 16 bits cannot
+        hold (see `far_padding_moved`).
 
     Raises:
         InputError: if a slice is truncated, damaged, or of another size than its header says.
@@ -33,7 +35,7 @@ def read_slices(series: DicomSeries, start: int, stop: int) -> NDArray[Any]:
     hu: NDArray[Any] = np.empty((stop - start, *series.grid.shape[1:]), dtype=np.int16)
     for k in range(stop - start):
         header = series.headers[start + k]
-        one = hounsfield(stored_values(series.files[start + k], header), header)
+        one = far_padding_moved(hounsfield(stored_values(series.files[start + k], header), header), header)
         if one.dtype != hu.dtype:
             hu = hu.astype(np.float32, copy=False)
         hu[k] = one

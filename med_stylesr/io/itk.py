@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from med_stylesr.errors import InputError
+from med_stylesr.io.metaimage import check_voxels
 from med_stylesr.io.quiet import silenced
 from med_stylesr.io.rescale import rescaled
 from med_stylesr.io.volume_checks import check_claimed_size, volume_of
@@ -18,6 +20,8 @@ from med_stylesr.volume import CTVolume
 
 _BYTES: Final = {"8": 1, "16": 2, "32": 4, "64": 8}
 _DATA_FILE: Final = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+?)\s*$", re.IGNORECASE | re.MULTILINE)
+_ADDRESS: Final = re.compile(r"\(0x[0-9a-fA-F]+\)")
+_METAIMAGE: Final = (".mha", ".mhd")
 _SPACE: Final = re.compile(rb"^space:", re.MULTILINE)
 _HEADER_BYTES: Final = 1 << 16
 
@@ -39,8 +43,7 @@ def read_itk(path: Path) -> CTVolume:
     except OSError as error:
         raise InputError(name, f"cannot be read ({error.strerror or error})", "check the disk") from error
     except RuntimeError as error:
-        last = str(error).strip().splitlines()[-1]
-        raise InputError(name, f"is no readable volume ({last})", "copy or export it again") from error
+        raise InputError(name, f"is no readable volume{_reason(error)}", "copy or export it again") from error
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()
@@ -62,7 +65,10 @@ def _image(path: Path, data: Path | None) -> SimpleITK.Image:
     if reader.GetNumberOfComponents() != 1 or not re.search("integer|float", pixel) or "complex" in pixel:
         raise InputError(str(path), f"voxels are {pixel}, not one number each", "give a volume in HU")
     bits = re.search(r"\d+", pixel)
-    check_claimed_size(path, reader.GetSize(), _BYTES[bits.group()] if bits else 4, data)
+    bytes_per_voxel = _BYTES[bits.group()] if bits else 4
+    check_claimed_size(path, reader.GetSize(), bytes_per_voxel, data)
+    if path.name.lower().endswith(_METAIMAGE):
+        check_voxels(path, data, math.prod(reader.GetSize()) * bytes_per_voxel)
     image = reader.Execute()
     if image.GetDimension() > 3:
         image = image[(slice(None),) * 3 + (0,) * (image.GetDimension() - 3)]
@@ -82,6 +88,12 @@ def write_itk(volume: CTVolume, path: Path) -> None:
     except RuntimeError as error:
         last = str(error).strip().splitlines()[-1]
         raise InputError(str(path), f"cannot be written ({last})", "make room or check the permissions") from error
+
+
+def _reason(error: RuntimeError) -> str:
+    """What SimpleITK says last; its "Reason:" is the last error of the system, whatever that had to do with."""
+    lines = [line for line in str(error).strip().splitlines() if "Reason:" not in line]
+    return f" ({_ADDRESS.sub('', lines[-1])})" if lines else ""
 
 
 def _assumed(path: Path) -> list[str]:

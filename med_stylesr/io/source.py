@@ -22,6 +22,8 @@ from med_stylesr.io.volume_file import volume_ending
 
 _DETACHED: Final = (".raw", ".zraw", ".raw.gz")
 _DICOM_ENDINGS: Final = (".dcm", ".dicom", ".ima")
+_PAIRS: Final = {".hdr": ".img", ".img": ".hdr", ".hdr.gz": ".img.gz", ".img.gz": ".hdr.gz"}
+"""Endings of the two files of an Analyze or a NIfTI image, and of the other one."""
 _START_BYTES: Final = 256
 
 
@@ -177,5 +179,15 @@ def _take(
             reason = "named like DICOM, but holds none (overwritten or cut off?); copy or export it again"
             inputs.skipped.append(Skipped(str(path), reason, problem=True))
         else:
-            reason = "voxel data of a header file beside it" if lower.endswith(_DETACHED) else "no DICOM or volume file"
-            inputs.skipped.append(Skipped(str(path), reason))
+            inputs.skipped.append(Skipped(str(path), _why_not(path)))
+
+
+def _why_not(path: Path) -> str:
+    """Why a file that is neither DICOM nor named like a volume is not used."""
+    lower = path.name.lower()
+    if lower.endswith(_DETACHED):
+        return "voxel data of a header file beside it"
+    for ending, other in _PAIRS.items():
+        if lower.endswith(ending) and path.with_name(path.name[: -len(ending)] + other).is_file():
+            return "one of a pair of .hdr and .img files, which are not read; convert them to one .nii file"
+    return "no DICOM or volume file"

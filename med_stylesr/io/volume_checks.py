@@ -1,4 +1,4 @@
-"""What every volume file must hold before it counts as CT: three axes, a believable size, finite numbers, an affine."""
+"""What every volume file must hold to count as CT: three axes, a believable size and spacing, finite numbers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from med_stylesr.errors import InputError
 from med_stylesr.geometry import Affine
+from med_stylesr.io.ct_slice import PIXEL_SPACING_MM
 from med_stylesr.volume import CTVolume
 
+SLICES_APART_MM: Final = 200.0
 MAX_VOXELS: Final = 1 << 32
 """More voxels than 16384 slices of 512 x 512."""
 DEFLATE_LIMIT: Final = 1100
@@ -52,12 +54,20 @@ def volume_of(name: str, hu: NDArray[Any], affine: Affine, provenance: Mapping[s
         provenance: where it came from.
 
     Raises:
-        InputError: if a value is not finite or the affine is no affine.
+        InputError: if a value is not finite, the affine is no affine, or its spacing that of no CT.
     """
     if hu.dtype.kind == "f" and not np.isfinite(hu).all():
         bad = int((~np.isfinite(hu)).sum())
         raise InputError(name, f"{bad} voxels are not finite numbers", "replace them by a HU value such as -1024")
     try:
-        return CTVolume(np.ascontiguousarray(hu), affine, provenance)
+        volume = CTVolume(np.ascontiguousarray(hu), affine, provenance)
     except ValueError as error:
         raise InputError(name, f"its geometry is unusable ({error})", "export it again") from error
+    low, high = PIXEL_SPACING_MM
+    between, rows, columns = volume.spacing_mm
+    # Slices may lie apart, as those of a few levels do.
+    if min(volume.spacing_mm) < low or max(rows, columns) > high or between > SLICES_APART_MM:
+        told = " x ".join(f"{mm:.6g}" for mm in volume.spacing_mm)
+        why = f"its voxel spacing is {told} mm (slice, row, column); {low:g} to {high:g} mm are taken, slices {SLICES_APART_MM:g}"
+        raise InputError(name, why, "correct its pixel spacing or export it again")
+    return volume

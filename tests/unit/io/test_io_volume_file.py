@@ -113,10 +113,18 @@ def test_scaled_integers_stay_integers_when_exact(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("unit", "factor"), [("meter", 1000.0), ("micron", 0.001), ("unknown", 1.0)])
 def test_units_other_than_mm_are_converted(tmp_path: Path, unit: str, factor: float) -> None:
-    image = nibabel.Nifti1Image(np.zeros((2, 3, 4), np.int16), np.diag([0.5, 0.5, 2, 1]))
+    image = nibabel.Nifti1Image(np.zeros((2, 3, 4), np.int16), np.diag([*np.array([0.5, 0.5, 2]) / factor, 1]))
     image.header.set_xyzt_units(unit)
     nibabel.save(image, tmp_path / "a.nii")
-    assert read_volume_file(tmp_path / "a.nii").spacing_mm == pytest.approx((2 * factor, 0.5 * factor, 0.5 * factor))
+    assert read_volume_file(tmp_path / "a.nii").spacing_mm == pytest.approx((2, 0.5, 0.5))
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("spacing", [(0.001, 0.001, 0.001), (500, 500, 2), (0.7, 0.7, 500)])
+def test_spacings_that_no_ct_has_are_refused(tmp_path: Path, ending: str, spacing: tuple[float, ...]) -> None:
+    write_volume_file(_volume(np.int16, np.diag([*spacing, 1])), tmp_path / f"a{ending}")
+    with pytest.raises(InputError, match=r"spacing is .* mm .*; 0\.005 to 20 mm are taken"):
+        read_volume_file(tmp_path / f"a{ending}")
 
 
 def test_a_volume_without_position_is_read_and_says_so(tmp_path: Path) -> None:
