@@ -122,7 +122,7 @@ def _streamed(
         # The temporary name need not end like the final one.
         named = partial.with_name(partial.name + volume_ending(source))
         try:
-            with frames_file(named, grid, frames.count, frames.seconds) as append:
+            with frames_file(named, grid, frames.count, frames.seconds, frames.forms) as append:
                 for t in range(frames.count):
                     volume = first if t == 0 else frames.frame(t)
                     hu, plan, told, warned = _enhanced(volume.hu, volume.spacing_mm, enhancer, options, plan)
@@ -145,7 +145,14 @@ def _streamed(
         "flicker": flicker.facts(),
     }
     tell(flicker.told())
-    return replace(entry, status=DONE, outputs=[path.name], facts=facts, warnings=warnings, seconds=round(seconds, 2))
+    return replace(
+        entry,
+        status=DONE,
+        outputs=[path.name],
+        facts=facts,
+        warnings=[*frames.warnings, *warnings],
+        seconds=round(seconds, 2),
+    )
 
 
 def _enhanced(
