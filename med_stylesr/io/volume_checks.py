@@ -68,6 +68,7 @@ def volume_of(name: str, hu: NDArray[Any], affine: Affine, provenance: Mapping[s
     # Slices may lie apart, as those of a few levels do.
     if min(volume.spacing_mm) < low or max(rows, columns) > high or between > SLICES_APART_MM:
         told = " x ".join(f"{mm:.6g}" for mm in volume.spacing_mm)
-        why = f"its voxel spacing is {told} mm (slice, row, column); {low:g} to {high:g} mm are taken, slices {SLICES_APART_MM:g}"
+        bounds = f"{low:g} to {high:g} mm are taken, slices {SLICES_APART_MM:g}"
+        why = f"its voxel spacing is {told} mm (slice, row, column); {bounds}"
         raise InputError(name, why, "correct its pixel spacing or export it again")
     return volume

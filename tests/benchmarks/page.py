@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from benchmarks import pooling
+from benchmarks import bound, pooling
+from benchmarks.markdown import number, table
 from benchmarks.methods import DOSE, Method
 from benchmarks.pooling import Records
 from benchmarks.recipes import RECIPES
@@ -35,6 +35,7 @@ class Numbers:
         costs: method → CPU seconds a slice, megabytes above what stood before.
         sizes: network → parameters, GMAC.
         ablation: variant → figure → value.
+        possible: scan → dB above the input that exact knowledge of the anatomy would give.
         eight_bits: scan → what 8-bit integers change.
         bundles: name → version and weights hash.
         peers: network → record of its training.
@@ -53,22 +54,10 @@ class Numbers:
     costs: dict[str, dict[str, float]] = field(default_factory=dict)
     sizes: dict[str, dict[str, Any]] = field(default_factory=dict)
     ablation: dict[str, dict[str, float]] = field(default_factory=dict)
+    possible: dict[str, float | None] = field(default_factory=dict)
     eight_bits: dict[str, dict[str, float]] = field(default_factory=dict)
     bundles: dict[str, tuple[str, str]] = field(default_factory=dict)
     peers: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def number(value: float | None, digits: int = 2, sign: bool = False) -> str:
-    """A number, or a dash where there is none."""
-    if value is None or not np.isfinite(value):
-        return "–"
-    return f"{value:{'+' if sign else ''}.{digits}f}"
 
 
 def page(n: Numbers, images: str) -> str:
@@ -101,7 +90,17 @@ def page(n: Numbers, images: str) -> str:
         ),
         "## PSNR on every scan",
         f"dB, RED-CNN convention ({CONVENTIONS[CONVENTION].low:g} … {CONVENTIONS[CONVENTION].high:g} HU).",
-        table(["Method", *scans, "mean"], (_psnr_row(row, n.records[row.name], scans) for row in n.rows)),
+        table(
+            ["Method", *scans, "mean"],
+            [
+                *(_psnr_row(row, n.records[row.name], scans) for row in n.rows),
+                *bound.row(n.possible, n.records["input"]),
+            ],
+        ),
+        "The last row is what nobody can exceed, since the normal-dose scan holds noise of its own: anatomy known "
+        "exactly, and the best share of the noise kept."
+        if n.possible
+        else "",
         f"![Slices by all methods, abdominal window]({images}/benchmark-montage-soft.png)",
         f"![Slices by all methods, lung window]({images}/benchmark-montage-lung.png)",
         "## Every convention",

@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from benchmarks import cost, hu_bias, kernels, pictures, pooling, precision, resolution, strength_check, targets
+from benchmarks.bound import possible_gain
 from benchmarks.distance import patch_features
 from benchmarks.measure import VERSION, measure
 from benchmarks.methods import DOSE, Method, apply_network, enhanced, load_trained, methods
@@ -85,6 +86,7 @@ class Benchmark:
             print(f"{row.label}: {pictures.mean_psnr(records[row.name]):.2f} dB", flush=True)
         n = Numbers(self.rows, records, pixels=self.tests[0].normal.shape[1])
         n.frechet = self._frechet()
+        n.possible = {scan.name: possible_gain(scan, DOSE, self.enhancer, self.store) for scan in self.tests}
         n.bias = hu_bias.biases(self.rows, self.tests, DOSE, self.store)
         nlm = self.parameters["nlm"]
         for scan in self.tests:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import kernels, pictures, quick, resolution, strength_check
+from benchmarks import bound, kernels, pictures, quick, resolution, strength_check
 from benchmarks.peers.interpolation import gaussian_match
 from benchmarks.scans import BenchmarkScan
 from benchmarks.store import Store
@@ -49,6 +49,17 @@ def test_noise_left_is_exact_whatever_the_anatomy(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(strength_check, "enhanced", keeps_a_third)
     left = strength_check.noise_left(one, 0.25, EnhanceOptions(), enhancer())
     assert left == pytest.approx(1 / 3, rel=1e-3)
+
+
+def test_exact_knowledge_of_anatomy_is_worth_the_share_of_noise_that_was_added(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """10 log₁₀(σ² / σ₀²), σ² being all noise and σ₀² that of normal dose: 1/F for a truly lowered dose."""
+    one = scan(texture=20 / 3**0.5)
+    anatomy = body(5).astype(np.float32)
+    monkeypatch.setattr(bound, "enhanced", lambda *_: anatomy)
+    told = bound.possible_gain(one, 0.25, enhancer(), Store(tmp_path))
+    assert told == pytest.approx(10 * np.log10(4), abs=0.3)
 
 
 def test_strength_asks_for_every_dose_and_strength(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

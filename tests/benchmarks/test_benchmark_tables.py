@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmarks import hu_bias, pooling, targets, tuning
+from benchmarks.markdown import table
 from benchmarks.measure import measure
 from benchmarks.methods import Method, partly
-from benchmarks.page import Numbers, page, table
+from benchmarks.page import Numbers, page
 from benchmarks.peers.classical import Filter
 from benchmarks.recipes import BUDGET_MINUTES, RECIPES
 from benchmarks.scans import BenchmarkScan, cut, middle
