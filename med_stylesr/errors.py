@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from typing import Final
+
+_TURNS_TEXT: Final = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+"""Bidirectional classes of characters that let what follows be read in another order than it stands."""
+
 
 class MedStyleError(Exception):
     """A problem that is told in one line and never as a traceback.
@@ -30,7 +37,18 @@ class InputError(MedStyleError):
 
 
 def one_line(text: str, limit: int = 400) -> str:
-    """Collapse white space and control characters, so that a hostile header cannot forge log lines."""
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    line = " ".join(printable.split())
+    """The text with line breaks and control characters, and the ASCII spaces around them, made one space each.
+
+    So a hostile header cannot forge lines of a log. Every other character stays, also spaces of other kinds: they may
+    be part of a file's name, which is there to be copied.
+    """
+    marked = "".join("\0" if _breaks(c) else c for c in text)
+    line = re.sub(" *\0[ \0]*", " ", marked).strip(" ")
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _breaks(character: str) -> bool:
+    # Lone surrogates cannot be written at all.
+    if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+        return True
+    return unicodedata.bidirectional(character) in _TURNS_TEXT

@@ -199,7 +199,7 @@ def enhance(
     request = _strength(strength, dose, target_noise)
 
     from med_stylesr.inference.request import REFERENCE_STYLE, EnhanceOptions, StrengthRequest, check_scale
-    from med_stylesr.service.preflight import check_bundle, check_multiframe, check_places, style_reference
+    from med_stylesr.service.preflight import check_bundle, check_multiframe, check_places, style_named, style_reference
 
     if stream:
         _refuse_beside_stream(dry_run=dry_run, watch=watch, jobs=jobs > 1, cluster=cluster, dicomdir=dicomdir)
@@ -215,7 +215,7 @@ def enhance(
 
     from med_stylesr.cli.progress import reporter
 
-    with reporter(as_json) as events:
+    with reporter(as_json) as events, style_named(style, reference):
         from med_stylesr.service.settings import EnhanceSettings, Limits
 
         settings = EnhanceSettings(

@@ -64,6 +64,12 @@ def lesions(
     wanted = _numbers("--strengths", strengths)
 
     from med_stylesr.cli.progress import reporter
+    from med_stylesr.service.preflight import check_outputs
+
+    names = ["lesions.json", *(["lesions.png", "lesions.html"] if page else [])]
+    # Before torch is imported and the scan enhanced.
+    check_outputs(out, names, overwrite=overwrite)
+
     from med_stylesr.inference.request import DEFAULT_STYLE
     from med_stylesr.service.lesions import LesionPlan, run_lesions
 

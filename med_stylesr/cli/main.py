@@ -5,6 +5,7 @@ Exit status: 0 everything done; 1 something failed and the rest was done; 2 wron
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import warnings
@@ -27,7 +28,8 @@ from med_stylesr.cli import simulate as _simulate
 from med_stylesr.cli import slicer as _slicer
 from med_stylesr.cli import train as _train
 from med_stylesr.cli import view as _view
-from med_stylesr.errors import MedStyleError, UsageError
+from med_stylesr.cli.lines import place_line
+from med_stylesr.errors import MedStyleError, UsageError, one_line
 
 _ParserError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """What the parser of the command line raises; typer names only some of its kinds."""
@@ -101,19 +103,42 @@ def run() -> None:
         _tell_wrong_usage(error)
         sys.exit(2)
     except MedStyleError as error:
-        _tell(str(error), error)
+        _tell(_as_offered(str(error)), error)
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except (KeyboardInterrupt, typer.Abort) as error:
-        _tell("interrupted: whole outputs were kept, unfinished ones removed; run again with --resume", error)
+        told = "interrupted: whole outputs were kept, unfinished ones removed; run again with --resume"
+        _tell(_as_offered(told), error)
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output (head, less) went away; that is no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
+        place = place_line(error)
+        if place:
+            _tell(place, error)
+            sys.exit(2)
         name = type(error).__name__
         _tell(f"internal error: {name}: {error}; please report it with the output of `med-stylesr --debug …`", error)
         sys.exit(1)
+
+
+_RESUMING: Final = (
+    ("run again with --resume", "run again"),
+    ("use --resume to add to them, --overwrite to replace them", "use --overwrite to replace them"),
+)
+"""What is advised where files are written, for any verb, and how it is put for a verb without that option."""
+
+
+def _as_offered(line: str) -> str:
+    """The line without the advice to use --resume if the verb that runs has no such option."""
+    verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    callbacks = [one.callback for one in app.registered_commands if one.name == verb and one.callback]
+    if any("resume" in inspect.signature(callback).parameters for callback in callbacks):
+        return line
+    for advised, offered in _RESUMING:
+        line = line.replace(advised, offered)
+    return line
 
 
 def _tell_wrong_usage(error: Exception) -> None:
@@ -133,4 +158,4 @@ def _tell(line: str, error: BaseException) -> None:
         import traceback
 
         traceback.print_exception(error)
-    print("med-stylesr: " + " ".join(line.split()), file=sys.stderr)
+    print("med-stylesr: " + one_line(line, limit=sys.maxsize), file=sys.stderr)

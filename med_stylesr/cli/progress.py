@@ -78,6 +78,8 @@ class _Tally:
             # Long runs have scrolled their problems away.
             for line in self._failed[:_MANY]:
                 print(f"          {line}", flush=True)
+            if len(self._failed) > _MANY:
+                print(f"          … and {len(self._failed) - _MANY} more", flush=True)
 
 
 def _json_lines(event: Mapping[str, Any]) -> None:
@@ -192,7 +194,8 @@ def _bars() -> Iterator[Events]:
             if kind in ("series", "done", "skip", "scan", "plan", "estimate", "frame", "end"):
                 text = _line(event)
                 if text:
-                    progress.console.print(text, markup=False, highlight=False)
+                    # As it is: a name with :smile: in it is no picture, and a broken path cannot be copied.
+                    progress.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
         yield show
 

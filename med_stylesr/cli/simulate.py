@@ -41,7 +41,7 @@ def simulate(
         typer.Option(
             "--i0",
             metavar="PHOTONS",
-            help="Photons a ray of the scan as it is (default: from its noise, 0.5 with --i0).",
+            help="Photons a ray of the scan as it is, 100 … 1e9 (default: from its noise).",
         ),
     ] = None,
     kernel: Annotated[
@@ -60,6 +60,7 @@ def simulate(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Skip what an earlier run has done, do the rest.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist in DEST.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Progress as JSON lines on standard output.")] = False,
 ) -> None:
@@ -76,9 +77,15 @@ def simulate(
 
     Thick slices, large pixels: med-stylesr simulate thin/ out/ --thickness 5 --step 2.5 --pixel 1.4
 
+    Go on after Ctrl-C, or do what failed or is new: med-stylesr simulate scans/ out/ --dose 0.25 --resume
+
     Exit status: 0 all done, 1 something failed and the rest was done, 2 wrong usage or nothing usable in SOURCE.
     """
     from med_stylesr.cli.progress import reporter
+    from med_stylesr.service.preflight import check_places
+
+    # Before torch is imported: a slip of the keyboard should not wait for it.
+    check_places(source, dest, resume=resume, overwrite=overwrite, deidentify=None, key_file=None)
 
     with reporter(as_json) as events:
         from med_stylesr.degrade.scan import DegradationPlan
@@ -99,6 +106,6 @@ def simulate(
             electronic_sd=electronic_noise,
             tube_current_modulation=tube_current_modulation,
         )
-        manifest = simulate_all(source, dest, plan, device=device, overwrite=overwrite, events=events)
+        manifest = simulate_all(source, dest, plan, device=device, overwrite=overwrite, resume=resume, events=events)
     if any(entry.status == FAILED for entry in manifest.entries):
         sys.exit(1)

@@ -29,6 +29,11 @@ def view(
     import sys
     import webbrowser
 
+    from med_stylesr.service.preflight import check_outputs
+
+    # Before the scans are read, which takes a while.
+    check_outputs(out.parent, [out.name], overwrite=overwrite)
+
     from med_stylesr.io.publish import staged_file
     from med_stylesr.report.view_page import DEFAULT_VOXELS, write_view_page
     from med_stylesr.service.reading import read_single

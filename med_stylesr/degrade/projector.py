@@ -144,6 +144,9 @@ def back_project(filtered: Tensor, size: int, pixel_mm: float, geometry: ScanGeo
 
     Returns:
         (K, N, N), 0 outside the scan's field of view.
+
+    Raises:
+        ValueError: if no pixel lies in the field of view.
     """
     slices, fine_bins = filtered.shape[0], filtered.shape[2]
     turns = geometry.quarter_turns
@@ -152,6 +155,8 @@ def back_project(filtered: Tensor, size: int, pixel_mm: float, geometry: ScanGeo
     table = table.reshape(base_views * fine_bins, turns * slices).contiguous()
 
     position, pixel = _field_positions(size, pixel_mm, geometry, filtered)
+    if not len(position):
+        raise ValueError(f"no pixel of {pixel_mm:g} mm lies in a field of view of {2 * geometry.field_radius_mm:g} mm")
     block = _gathers_at_once(filtered)
     parts = []
     for tile in position.split(_TILE**2 if filtered.device.type == "cpu" else max(1, block // (2 * base_views))):

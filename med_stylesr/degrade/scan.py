@@ -15,6 +15,7 @@ from med_stylesr.degrade.calibration import USUAL_MODULATION, NoFlatTissueError,
 from med_stylesr.degrade.dose import Calibration, DetectorModel, LowDoseSimulator
 from med_stylesr.degrade.geometry import SCANNERS
 from med_stylesr.degrade.kernel import KERNELS
+from med_stylesr.degrade.limits import LEAST_DOSE, MOST_ELECTRONIC, PHOTONS, check_fit
 from med_stylesr.degrade.resolution import AxisSampling, Profile, ResolutionOperator, reduce_resolution
 from med_stylesr.degrade.storage import as_stored
 from med_stylesr.degrade.texture import flat_regions, measure
@@ -31,7 +32,7 @@ class DegradationPlan:
     """What to make of a scan.
 
     Attributes:
-        dose_fraction: target dose as a share of the scan's own, in (0, 1]; 1 adds no noise.
+        dose_fraction: target dose as a share of the scan's own, in [1e-4, 1]; 1 adds no noise.
         thickness_mm: target slice thickness, or None to keep it.
         step_mm: target slice spacing, or None for the thickness.
         profile: slice profile.
@@ -39,9 +40,9 @@ class DegradationPlan:
         psf_fwhm_mm: FWHM of the in-plane point spread, or None for the target pixel size.
         seed: of the noise.
         scanner: a name of `geometry.SCANNERS`.
-        i0_photons: photons a ray of the scan as it is, or None to calibrate on its noise.
+        i0_photons: photons a ray of the scan as it is, 100 … 1e9, or None to calibrate on its noise.
         kernel: a name of `kernel.KERNELS`, or "auto" to match the scan's noise spectrum.
-        electronic_sd: electronic noise in photons.
+        electronic_sd: electronic noise in photons, at most 1e4.
         tube_current_modulation: exponent of in-plane modulation, 0 for constant current, or None to match the streaks
             of the scan's noise (the usual 0.5 where `i0_photons` is given, so that nothing is measured).
 
@@ -65,10 +66,15 @@ class DegradationPlan:
     def __post_init__(self) -> None:
         if not 0 < self.dose_fraction <= 1:
             raise UsageError(f"--dose {self.dose_fraction:g}", "is no share of the scan's dose", "use 0 < dose <= 1")
+        if self.dose_fraction < LEAST_DOSE:
+            raise UsageError(f"--dose {self.dose_fraction:g}", "leaves no photons", f"use {LEAST_DOSE:g} or more")
         for name in ("thickness_mm", "step_mm", "pixel_mm", "psf_fwhm_mm", "i0_photons"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise UsageError(f"--{name.split('_')[0]} {value:g}", "is not a positive number", "give one")
+        if self.i0_photons is not None and not PHOTONS[0] <= self.i0_photons <= PHOTONS[1]:
+            todo = f"use {PHOTONS[0]:g} … {PHOTONS[1]:g} (usual: 1e5 … 1e6)"
+            raise UsageError(f"--i0 {self.i0_photons:g}", "is no number of photons that a scanner counts", todo)
         if self.step_mm is not None and self.thickness_mm is None:
             raise UsageError("--step", "says nothing without a slice thickness", "give --thickness too")
         if self.step_mm is not None and self.thickness_mm is not None and self.step_mm > self.thickness_mm:
@@ -81,8 +87,9 @@ class DegradationPlan:
             raise UsageError(f"--kernel {self.kernel}", "is not known", f"use auto or one of {', '.join(KERNELS)}")
         if self.kernel == AUTO and self.i0_photons is not None:
             raise UsageError("--i0", "cannot be combined with matching the kernel", "name a --kernel too")
-        if not self.electronic_sd >= 0:
-            raise UsageError(f"--electronic-noise {self.electronic_sd:g}", "is no number of photons", "use 0 or more")
+        if not 0 <= self.electronic_sd <= MOST_ELECTRONIC:
+            what, todo = f"--electronic-noise {self.electronic_sd:g}", f"use 0 … {MOST_ELECTRONIC:g}"
+            raise UsageError(what, "is no number of photons that electronics make", todo)
         modulation = self.tube_current_modulation
         if modulation is not None and not 0 <= modulation <= 1:
             raise UsageError(
@@ -129,10 +136,11 @@ def degrade_scan(
 
     Raises:
         InputError: if the scan has no square pixels, no axial slices, too little flat tissue to calibrate on, or slices
-            that the wanted ones cannot be made of.
+            that the wanted ones cannot be made of; and as `limits.check_fit`.
     """
     grid = volume.grid
     _check_geometry(volume, plan, name)
+    check_fit(grid, thickness_mm, plan, name)
     hu = torch.from_numpy(np.asarray(volume.hu, dtype=np.float32)).to(device)
     spacing = (grid.plane_distance_mm, *grid.spacing_mm[1:])
     facts: dict[str, Any] = {"plan": asdict(plan)}

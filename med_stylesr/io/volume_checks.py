@@ -15,6 +15,7 @@ from med_stylesr.geometry import Affine
 from med_stylesr.io.ct_slice import PIXEL_SPACING_MM
 from med_stylesr.volume import CTVolume
 
+NO_FAT_NO_AIR: Final = "no value is below 0 HU, as fat and air are: is this a CT scan in HU?"
 SLICES_APART_MM: Final = 200.0
 MAX_VOXELS: Final = 1 << 32
 """More voxels than 16384 slices of 512 x 512."""
@@ -59,16 +60,18 @@ def volume_of(name: str, hu: NDArray[Any], affine: Affine, provenance: Mapping[s
     if hu.dtype.kind == "f" and not np.isfinite(hu).all():
         bad = int((~np.isfinite(hu)).sum())
         raise InputError(name, f"{bad} voxels are not finite numbers", "replace them by a HU value such as -1024")
+    doubts = (NO_FAT_NO_AIR,) if hu.size and hu.min() >= 0 else ()
+    told = {**provenance, "warnings": (*provenance.get("warnings", ()), *doubts)}
     try:
-        volume = CTVolume(np.ascontiguousarray(hu), affine, provenance)
+        volume = CTVolume(np.ascontiguousarray(hu), affine, told)
     except ValueError as error:
         raise InputError(name, f"its geometry is unusable ({error})", "export it again") from error
     low, high = PIXEL_SPACING_MM
     between, rows, columns = volume.spacing_mm
     # Slices may lie apart, as those of a few levels do.
     if min(volume.spacing_mm) < low or max(rows, columns) > high or between > SLICES_APART_MM:
-        told = " x ".join(f"{mm:.6g}" for mm in volume.spacing_mm)
+        mm = " x ".join(f"{one:.6g}" for one in volume.spacing_mm)
         bounds = f"{low:g} to {high:g} mm are taken, slices {SLICES_APART_MM:g}"
-        why = f"its voxel spacing is {told} mm (slice, row, column); {bounds}"
+        why = f"its voxel spacing is {mm} mm (slice, row, column); {bounds}"
         raise InputError(name, why, "correct its pixel spacing or export it again")
     return volume

@@ -20,6 +20,7 @@ from med_stylesr.metrics.regions import Roi
 from med_stylesr.report.against_reference import Case, measure_case
 from med_stylesr.report.evaluate_report import write_evaluation_page
 from med_stylesr.report.methods import compare
+from med_stylesr.service.preflight import check_outputs
 from med_stylesr.service.reading import read_item
 from med_stylesr.service.rois import EVERY_SCAN
 from med_stylesr.volume import CTVolume
@@ -74,8 +75,10 @@ def evaluate_all(plan: Evaluation, out: Path, *, page: bool, overwrite: bool, ev
         events: told "start", "case" and "problem".
 
     Raises:
-        UsageError: if nothing can be paired, a method is named twice or `out` holds earlier results.
+        UsageError: if nothing can be paired, a method is named twice or `out` holds earlier results or cannot be
+            written to.
     """
+    check_outputs(out, [SCHEMA, "metrics.json", *(["report.html"] if page else [])], overwrite=overwrite)
     sources = {**plan.methods, **({INPUT: plan.source} if plan.source else {})}
     problems: list[tuple[str, str]] = []
     cases: dict[str, dict[str, Case]] = {name: {} for name in sources}

@@ -32,6 +32,7 @@ from med_stylesr.io.source import VolumeFile
 from med_stylesr.io.volume_file import read_volume_file, write_volume_file
 from med_stylesr.service.acquisition import acquisition_of
 from med_stylesr.service.making import derivation_of
+from med_stylesr.service.own_work import own_work_warnings
 from med_stylesr.service.plan import VOLUME_ENDINGS, volume_place
 from med_stylesr.service.privacy import Privacy
 from med_stylesr.service.report_sample import ReportSample
@@ -187,7 +188,7 @@ def enhance_series(
         hindered = write_report(partial_page, sample, source, facts) if partial_page else []
         if partial_page and not hindered:
             places.append(page)
-        quoting = [*series.warnings, *enhanced.warnings, *hindered]
+        quoting = [*series.warnings, *own_work_warnings(series), *enhanced.warnings, *hindered]
         outcome = Outcome(_relative(places, bench), facts, enhancement.warnings(), quoting)
         _publish(staging, places, outcome, journal)
     return outcome

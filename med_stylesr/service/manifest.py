@@ -106,7 +106,7 @@ class Manifest:
     def put(self, entry: Entry) -> None:
         """Add an entry, or replace the one for the same input, without saving."""
         places = set(entry.outputs)
-        self._kept = [e for e in self._kept if e.fingerprint != entry.fingerprint and not places & set(e.outputs)]
+        self._kept = [e for e in self._kept if not (_same(e, entry) or places & set(e.outputs))]
         for i, known in enumerate(self.entries):
             if (entry.fingerprint, entry.source, entry.kind) == (known.fingerprint, known.source, known.kind):
                 self.entries[i] = entry
@@ -153,7 +153,8 @@ class Manifest:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
             why = f"cannot be written ({error.strerror or error})"
-            raise InputError(str(self._path), why, "make room or check the permissions, then --resume") from error
+            todo = "make room or check the permissions, then run again with --resume"
+            raise InputError(str(self._path), why, todo) from error
         self._saved = time.monotonic()
         self._save_seconds = self._saved - started
 
@@ -166,6 +167,11 @@ class Manifest:
     def adopt(self, records: Sequence[Path]) -> None:
         """Remove these records with the next save: their entries are among the kept ones."""
         self._unsaved.extend(records)
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    # What was skipped has no fingerprint.
+    return one.fingerprint == other.fingerprint and bool(one.fingerprint)
 
 
 def record_path(dest: Path, fingerprint: str) -> Path:

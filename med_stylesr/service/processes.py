@@ -33,9 +33,11 @@ class Lost:
 
     Attributes:
         reason: what became of the worker the last time.
+        begun: whether a worker has ever begun with it.
     """
 
     reason: str
+    begun: bool = True
 
 
 @dataclass
@@ -82,7 +84,7 @@ class Crew(Generic[Item, Result]):
         self._lifeline, self._parent = self._context.Pipe(duplex=False)
         self._workers: list[_Worker[Item]] = []
         self._share: tuple[Callable[..., None], tuple[Any, ...]] | None = None
-        self._start_failures = 0
+        self._start_failures, self._start_failure = 0, ""
 
     def __enter__(self) -> Crew[Item, Result]:
         return self
@@ -179,7 +181,7 @@ class Crew(Generic[Item, Result]):
         if not self._workers:
             # Whatever stops processes from starting will stop the next one as well.
             while queue.items:
-                yield queue.items.popleft(), Lost("no worker process could be started")
+                yield queue.items.popleft(), Lost(self._start_failure, begun=False)
         for worker in self._workers:
             if worker.ready and worker.item is None and queue.items:
                 item = queue.items.popleft()
@@ -234,6 +236,7 @@ class Crew(Generic[Item, Result]):
         item = worker.item
         if item is None:
             self._start_failures += 1
+            self._start_failure = worker.verdict or _ending(worker.process)
             return
         result = self.buried(item, worker.process.pid or 0)
         if result is not None:

@@ -251,6 +251,10 @@ def _work(job: Job, tell: Callable[[tuple[int, int]], None]) -> Finished:
 def _given_up(job: Job, privacy: Privacy, lost: Lost) -> Finished:
     from med_stylesr.service.attempts import failed
 
+    if not lost.begun:
+        # Not quarantined: it has killed nothing.
+        reason = f"no worker process could be started: the last one {lost.reason}; see --memory-limit"
+        return failed(job, privacy, reason, reason)
     reason = f"given up after two tries: its worker process {lost.reason}; see --memory-limit and --time-limit"
     return failed(job, privacy, reason, reason, quarantined=True)
 

@@ -130,6 +130,10 @@ def test_one_scan_that_fails_does_not_stop_the_others(
         ([], "nothing to do"),
         (["--dose", "0.5", "--kernel", "sharpest"], "one of"),
         (["--dose", "0.5", "--device", "cuda:99"], "cuda:99"),
+        (["--dose", "1e-9"], "--dose 1e-09"),
+        (["--dose", "0.5", "--i0", "1e99", "--kernel", "soft"], "--i0 1e+99"),
+        (["--dose", "0.5", "--i0", "1e-9", "--kernel", "soft"], "--i0 1e-09"),
+        (["--dose", "0.5", "--electronic-noise", "inf"], "--electronic-noise inf"),
     ],
 )
 def test_wrong_usage_is_one_line_and_status_2(
@@ -147,8 +151,9 @@ def test_existing_results_are_kept_unless_told_otherwise(
     again = (scan, tmp_path / "out", "--dose", "0.25", *KNOWN)
     assert call(*again) == 0
     before = {p: (tmp_path / "out" / p).stat().st_mtime_ns for p in outputs(tmp_path / "out") if p.suffix == ".dcm"}
-    assert call(*again) == 1
-    assert "--overwrite" in capsys.readouterr().err
+    assert call(*again) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "holds the results of an earlier run; use --resume" in line
     assert before == {p: (tmp_path / "out" / p).stat().st_mtime_ns for p in before}
     assert call(*again, "--overwrite") == 0
 
@@ -179,3 +184,32 @@ def test_an_interrupted_write_leaves_nothing(
     assert call(scan, tmp_path / "out", "--dose", "0.25", *KNOWN) == 1
     assert "No space left" in capsys.readouterr().err
     assert outputs(tmp_path / "out") == [Path("manifest.json")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--thickness", "6", "--step", "1e-6"], "--step 1e-06 is far finer"),
+        (["--thickness", "1e-6", "--profile", "smooth"], "--thickness 1e-06 is far finer"),
+        (["--pixel", "5000"], "--pixel 5000 leaves fewer than 8 rows"),
+        (["--pixel", "4", "--psf", "1e30"], "--psf 1e+30 is wider"),
+    ],
+)
+def test_what_would_take_for_ever_or_leave_nothing_is_told_by_its_option(
+    call: Call, scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+) -> None:
+    assert call(scan, tmp_path / "out", *arguments) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert reason in line
+    assert outputs(tmp_path / "out") == [Path("manifest.json")]
+
+
+def test_a_broken_file_of_a_series_is_named(
+    call: Call, scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = sorted((scan / "scan").iterdir())[2]
+    broken.write_bytes(broken.read_bytes()[:-500])
+    assert call(scan, tmp_path / "out", "--dose", "0.5", *KNOWN) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("med-stylesr: series ")
+    assert str(broken) in line

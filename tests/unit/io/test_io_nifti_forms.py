@@ -20,7 +20,7 @@ TURN = np.array([[0.8, -0.6, 0, 12], [0.6, 0.8, 0, -7], [0, 0, 1, 30], [0, 0, 0,
 
 
 def nifti(path: Path, sform: Any, qform: Any, codes: tuple[int, int], shape: tuple[int, ...] = (7, 6, 5)) -> Path:
-    image = nibabel.Nifti1Image(np.arange(np.prod(shape), dtype=np.int16).reshape(shape), None)
+    image = nibabel.Nifti1Image(np.arange(np.prod(shape), dtype=np.int16).reshape(shape) - 100, None)
     image.header.set_xyzt_units("mm", "sec")
     image.set_sform(sform, codes[0])
     image.set_qform(qform, codes[1])
@@ -75,7 +75,7 @@ def test_a_source_in_metres_gives_both_in_millimetres(tmp_path: Path) -> None:
 
 def test_only_transforms_that_disagree_are_a_warning(tmp_path: Path) -> None:
     alike = read_volume_file(nifti(tmp_path / "a.nii", QFORM, QFORM, (1, 1)))
-    assert alike.provenance["warnings"] == []
+    assert alike.provenance["warnings"] == ()
     apart = read_volume_file(nifti(tmp_path / "b.nii", TURN @ QFORM, QFORM, (2, 1)))
     (warning,) = apart.provenance["warnings"]
     assert "sform and qform" in warning

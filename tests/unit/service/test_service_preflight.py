@@ -152,5 +152,18 @@ def test_a_style_is_a_name_or_the_path_of_a_scan(tmp_path: Path) -> None:
     scan.touch()
     assert style_reference("smooth") is None
     assert style_reference(str(scan)) == scan
-    with pytest.raises(UsageError, match="does not exist"):
-        style_reference("chest.nii.gz")
+    for missing in ("chest.nii.gz", "./foo"):
+        with pytest.raises(UsageError, match="does not exist"):
+            style_reference(missing)
+
+
+def test_a_style_that_is_a_file_but_no_scan_is_told_of_its_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_series(tmp_path / "in", stack(2, shape=(32, 32)), BODY)
+    (tmp_path / "README.md").write_text("no scan")
+    style = tmp_path / "README.md"
+    assert enhance(monkeypatch, tmp_path / "in", tmp_path / "out", "--style", style, "--no-isolate") == 2
+    line = told(capfd)
+    assert f"--style {style}: nothing usable in it" in line
+    assert "SOURCE" not in line

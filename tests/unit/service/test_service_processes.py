@@ -73,6 +73,7 @@ def test_workers_that_cannot_even_start_do_not_hang_the_run() -> None:
     with crew(work.square_or_die, start=work.begin_badly) as workers:
         results = dict(workers.spread([5, 6], lambda item: None))
     assert set(results) == {5, 6}
+    assert not any(lost.begun for lost in results.values())
     assert all(isinstance(result, Lost) for result in results.values())
 
 

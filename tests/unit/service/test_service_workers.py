@@ -10,6 +10,13 @@ import pydicom
 import pytest
 from phantoms import BODY, stack, write_series
 
+from med_stylesr.io.source import VolumeFile
+from med_stylesr.service.manifest import Entry
+from med_stylesr.service.plan import Job
+from med_stylesr.service.privacy import Privacy
+from med_stylesr.service.processes import Lost
+from med_stylesr.service.workers import _given_up
+
 
 @pytest.mark.slow
 def test_two_workers_give_the_same_results_as_none(tmp_path: Path, enhance: Any) -> None:
@@ -33,3 +40,14 @@ def test_two_workers_give_the_same_results_as_none(tmp_path: Path, enhance: Any)
             ours, theirs = (pydicom.dcmread(folder / path.name) for folder in (first, second))
             assert ours.SOPInstanceUID == theirs.SOPInstanceUID
             np.testing.assert_array_equal(ours.pixel_array, theirs.pixel_array)
+
+
+def test_workers_that_never_start_are_told_as_such_and_nothing_is_quarantined(tmp_path: Path) -> None:
+    job = Job(VolumeFile(tmp_path / "a.nii", Path("a.nii")), Entry("a.nii", "volume", "running"), "a.nii", 1)
+    entry = _given_up(job, Privacy(None, None), Lost("took more memory than its limit of 1 MB", begun=False)).entry
+    why = "no worker process could be started: the last one took more memory than its limit of 1 MB"
+    assert entry.reason == f"{why}; see --memory-limit"
+    assert not entry.quarantined
+    entry = _given_up(job, Privacy(None, None), Lost("ran out of memory")).entry
+    assert entry.reason.startswith("given up after two tries: its worker process ran out of memory")
+    assert entry.quarantined
