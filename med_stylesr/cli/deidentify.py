@@ -39,6 +39,13 @@ def deidentify(
     import os
 
     from med_stylesr.cli.progress import reporter
+    from med_stylesr.service.preflight import check_writable
+
+    if not dry_run:
+        check_writable(dest, "DEST")
+        if mapping_csv is not None:
+            check_writable(mapping_csv.parent, "--mapping-csv")
+
     from med_stylesr.service.deidentify import DeidentifyJob, run_deidentify
 
     job = DeidentifyJob(source, dest, profile, key_file, mapping_csv, jobs or os.cpu_count() or 1, dry_run, overwrite)

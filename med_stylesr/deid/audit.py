@@ -6,14 +6,14 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from med_stylesr.deid.context import Counts
 from med_stylesr.deid.deidentifier import Deidentifier
+from med_stylesr.deid.earlier import key_name
 from med_stylesr.deid.files import Outcome
-from med_stylesr.deid.profile import Profile
 from med_stylesr.deid.table import ps315
 from med_stylesr.deid.values import describes
 
@@ -54,13 +54,21 @@ class Audit:
         else:
             self.left_out[outcome.reason] += 1
 
-    def record(self, profile: Profile, *, dry_run: bool) -> dict[str, Any]:
-        """The record as JSON-able values."""
+    def record(
+        self, deidentifier: Deidentifier, earlier: Sequence[dict[str, Any]] = (), *, dry_run: bool
+    ) -> dict[str, Any]:
+        """The record as JSON-able values.
+
+        Args:
+            deidentifier: of the run.
+            earlier: records of the runs before, see `earlier.earlier_runs`.
+            dry_run: whether nothing was written.
+        """
         source = ps315()["source"]
         return {
-            "schema": SCHEMA,
+            **_head(deidentifier),
+            "finished": True,
             "dry_run": dry_run,
-            "profile": {"name": profile.name, "options": sorted(profile.options), "own_rules": len(profile.rules)},
             "table": {key: source[key] for key in ("standard", "edition", "sha256_of_part15_xml")},
             "files": {
                 "written": self.written,
@@ -72,7 +80,13 @@ class Audit:
                 "leaks": [{"file": name, "in": where} for name, where in sorted(self.leaks)],
             },
             "actions": list(_action_rows(self.counts)),
+            "earlier": list(earlier),
         }
+
+
+def unfinished_record(deidentifier: Deidentifier, earlier: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What stands in the place of the record until it is made, for results of a run that is killed."""
+    return {**_head(deidentifier), "finished": False, "earlier": list(earlier)}
 
 
 def audit_text(record: dict[str, Any]) -> str:
@@ -92,6 +106,15 @@ def mapping_text(mapping: dict[str, str]) -> str:
 def keyed_name(deidentifier: Deidentifier, relative: str) -> str:
     """What a file is called in the record: names of files can hold names of people."""
     return deidentifier.safe_name(relative, "F")
+
+
+def _head(deidentifier: Deidentifier) -> dict[str, Any]:
+    profile = deidentifier.profile
+    return {
+        "schema": SCHEMA,
+        "key": key_name(deidentifier.key),
+        "profile": {"name": profile.name, "options": sorted(profile.options), "own_rules": len(profile.rules)},
+    }
 
 
 def _action_rows(counts: Counts) -> Iterable[dict[str, Any]]:

@@ -1,28 +1,23 @@
-"""One file at a time: reading it safely, cleaning it, writing it whole, and reading it back."""
+"""One file at a time: cleaning it, writing it whole, and reading it back."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import pathlib
-import stat
-import warnings
-import zlib
 from dataclasses import dataclass, field
 from typing import Final
 
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from med_stylesr.deid.bytesearch import ByteSearch
 from med_stylesr.deid.context import Counts
 from med_stylesr.deid.deidentifier import Deidentifier
+from med_stylesr.deid.reading import kind_of, read_dicom
 from med_stylesr.deid.verify import verify_file
 from med_stylesr.deid.volumes import clean_volume_header, volume_ending
 from med_stylesr.errors import InputError
 
-MAX_INFLATED: Final = 2 << 30
 PARTIAL: Final = ".partial-"
 MAPPED: Final = ("PatientID", "AccessionNumber", "StudyID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
@@ -48,60 +43,6 @@ class Outcome:
     leaks: list[str] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     mapping: list[tuple[str, str]] = field(default_factory=list)
-
-
-def kind_of(path: pathlib.Path) -> str:
-    """'dicom', 'dicomdir', 'volume', or why the file is not read.
-
-    The file is opened without following a link and without waiting, so that a pipe cannot hang the run.
-    """
-    flags = os.O_RDONLY
-    for name in ("O_NONBLOCK", "O_NOFOLLOW", "O_BINARY"):
-        # No system has all of them.
-        flags |= getattr(os, name, 0)
-    handle = os.open(path, flags)
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return "it is no regular file"
-        start = os.read(handle, 4096)
-    finally:
-        os.close(handle)
-    if volume_ending(path.name):
-        return "volume"
-    if start[128:132] != b"DICM":
-        return "it is neither DICOM nor a volume file with its header inside"
-    # Media Storage Directory Storage: the directory's records repeat identifiers and would name files that are gone.
-    return "dicomdir" if b"1.2.840.10008.1.3.10" in start or path.name.upper() == "DICOMDIR" else "dicom"
-
-
-def read_dicom(path: pathlib.Path, *, header_only: bool) -> Dataset:
-    """Read a DICOM file within bounds.
-
-    Raises:
-        InputError: if it cannot be read, or inflates beyond reason.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with path.open("rb") as file:
-                start = pydicom.filereader.read_partial(file, stop_when=lambda tag, vr, length: True)
-                if start.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-                    _check_inflated(path, start)
-            return pydicom.dcmread(path, stop_before_pixels=header_only)
-    except InputError:
-        raise
-    except RecursionError as error:
-        raise InputError("DICOM", "sequences are nested without end") from error
-    except Exception as error:
-        raise InputError("DICOM", f"cannot be read ({type(error).__name__})") from error
-
-
-def _check_inflated(path: pathlib.Path, start: Dataset) -> None:
-    length = 144 + int(start.file_meta.get("FileMetaInformationGroupLength", 0) or 0)
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflater.decompress(path.read_bytes()[length:], MAX_INFLATED)
-    if inflater.unconsumed_tail:
-        raise InputError("DICOM", "its deflated data set is larger than can be read")
 
 
 def harvest_file(path: pathlib.Path, deidentifier: Deidentifier) -> None:

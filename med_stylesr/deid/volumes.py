@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from typing import Final
 
-from med_stylesr.deid.bytesearch import printable_runs
+from med_stylesr.deid.nifti_header import clean_nifti_header
 from med_stylesr.errors import InputError
 
 ENDINGS: Final = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -58,10 +58,6 @@ _NRRD_BYTES: Final = {
     "uint16_t": 2, "int": 4, "signed int": 4, "int32": 4, "int32_t": 4, "uint": 4, "unsigned int": 4, "uint32": 4,
     "uint32_t": 4, "float": 4, "double": 8,
 }  # fmt: skip
-_NIFTI_TEXT: Final = ((4, 10), (14, 18), (148, 80), (228, 24), (328, 16))
-"""NIfTI-1 fields of text: data_type, db_name, descrip, aux_file, intent_name as (offset, bytes)."""
-_NIFTI_UNUSED: Final = ((32, 40), (140, 148))
-"""extents, session_error, regular, dim_info; glmax, glmin: NIfTI-1 leaves them unused, but for hints on MR scans."""
 
 
 def volume_ending(name: str) -> str | None:
@@ -88,8 +84,10 @@ def clean_volume_header(data: bytes, ending: str) -> bytes:
     }
     try:
         return cleaners[ending](data)
-    except (struct.error, ValueError, zlib.error, EOFError, OSError) as error:
-        raise InputError("volume", f"is no readable {ending[1:]} file ({type(error).__name__})") from error
+    except zlib.error as error:
+        raise InputError("volume", "its compressed data are damaged") from error
+    except (struct.error, ValueError) as error:
+        raise InputError("volume", f"is no readable {ending[1:]} file") from error
 
 
 def _gunzip(data: bytes) -> bytes:
@@ -100,14 +98,20 @@ def _gunzip(data: bytes) -> bytes:
     return inflated
 
 
+def _inflate(data: bytes, length: int) -> bytes:
+    """The first `length` bytes of a zlib stream, whose check sum is compared if it holds no more."""
+    inflater = zlib.decompressobj()
+    inflated = inflater.decompress(data, length + 1)
+    # The check sum is the last of the stream: without it, nobody knows that the voxels are sound.
+    return inflated[:length] if inflater.eof or len(inflated) > length else b""
+
+
 def _nifti(data: bytes) -> bytes:
     """NIfTI-1: text fields emptied, extensions left out, cut behind the last voxel (nifti1.h)."""
     order = "<" if data[:4] == struct.pack("<i", 348) else ">"
     if struct.unpack_from(order + "i", data) != (348,) or data[344:348] != b"n+1\0":
         raise InputError("volume", "is no NIfTI-1 file with its voxels inside; NIfTI-2 and pairs are not read")
     header = bytearray(data[:348])
-    for offset, length in _NIFTI_TEXT:
-        header[offset : offset + length] = bytes(length)
     dim = struct.unpack_from(order + "8h", header, 40)
     (bits,) = struct.unpack_from(order + "h", header, 72)
     (offset_float,) = struct.unpack_from(order + "f", header, 108)
@@ -120,10 +124,7 @@ def _nifti(data: bytes) -> bytes:
     if start < 352 or len(data) < start + length:
         raise InputError("volume", "its voxels are cut off")
     struct.pack_into(order + "f", header, 108, 352.0)
-    for begin, end in _NIFTI_UNUSED:
-        header[begin:end] = bytes(end - begin)
-    if printable_runs(bytes(header[:344])):
-        raise InputError("volume", "numbers of its NIfTI header spell text")
+    clean_nifti_header(header, order)
     return bytes(header) + bytes(4) + data[start : start + length]
 
 
@@ -177,7 +178,7 @@ def _mha(data: bytes) -> bytes:
     for size in fields["DimSize"].split():
         length *= int(size)
     packed = fields.get("CompressedData") == "True"
-    voxels = zlib.decompressobj().decompress(data[at:], length) if packed else data[at : at + length]
+    voxels = _inflate(data[at:], length) if packed else data[at : at + length]
     if len(voxels) != length:
         raise InputError("volume", "its voxels are cut off")
     body = zlib.compress(voxels, 6) if packed else voxels

@@ -9,21 +9,22 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeVar
 
 from med_stylesr.deid import Deidentifier, Harvest, load_or_create_key, load_profile
-from med_stylesr.deid.audit import Audit, audit_text, keyed_name, mapping_text
+from med_stylesr.deid.audit import Audit, audit_text, keyed_name, mapping_text, unfinished_record
 from med_stylesr.deid.bytesearch import ByteSearch
+from med_stylesr.deid.earlier import AUDIT_NAME, earlier_runs
 from med_stylesr.deid.files import PARTIAL, Outcome, clean_file, harvest_file
+from med_stylesr.deid.keys import new_key
 from med_stylesr.deid.verify import search_for
-from med_stylesr.errors import UsageError
+from med_stylesr.errors import InputError, UsageError
 from med_stylesr.io.publish import check_apart, remove_leftovers
 from med_stylesr.service.lock import join_use, sole_use
 
-AUDIT_NAME: Final = "deidentify-audit.json"
 _CHUNK: Final = 32
 _WAITING_PER_JOB: Final = 3
 
@@ -70,8 +71,8 @@ def run_deidentify(job: DeidentifyJob, events: Events) -> dict[str, Any]:
 
     Raises:
         UsageError: for settings that cannot work, when there is nothing in the source, or another run is at work in
-            DEST.
-        InputError: if DEST cannot be made.
+            DEST or has filled it under another key.
+        InputError: if DEST cannot be made, or the record not be written.
     """
     profile = load_profile(job.profile)
     if not job.source.exists():
@@ -82,13 +83,20 @@ def run_deidentify(job: DeidentifyJob, events: Events) -> dict[str, Any]:
             raise UsageError(
                 str(secret), "lies in DEST, and would be passed on with the output", "choose another place"
             )
+    if job.mapping_csv is not None and job.mapping_csv.is_dir():
+        raise UsageError(str(job.mapping_csv), "is a folder, and a file is to be written there", "choose another name")
+    if not job.dry_run and (job.key_file is None or not job.key_file.exists()):
+        # Before a key is made and kept that is of no use.
+        earlier_runs(job.dest, new_key())
     deidentifier = Deidentifier(profile, load_or_create_key(job.key_file))
     files = list(_files(job.source))
     if not files:
         raise UsageError(str(job.source), "holds no file", "check SOURCE")
     events({"event": "scan", "source": str(job.source), "files": len(files)})
-    with nullcontext() if job.written_to is None else _without_leftovers(job.written_to):
-        return _work_through(job, files, deidentifier, events)
+    if job.dry_run:
+        return _work_through(job, files, deidentifier, [], events)
+    with _without_leftovers(job.dest):
+        return _work_through(job, files, deidentifier, earlier_runs(job.dest, deidentifier.key), events)
 
 
 @contextmanager
@@ -104,12 +112,18 @@ def _without_leftovers(dest: pathlib.Path) -> Iterator[None]:
 
 
 def _work_through(
-    job: DeidentifyJob, files: Sequence[tuple[pathlib.Path, str]], deidentifier: Deidentifier, events: Events
+    job: DeidentifyJob,
+    files: Sequence[tuple[pathlib.Path, str]],
+    deidentifier: Deidentifier,
+    earlier: Sequence[dict[str, Any]],
+    events: Events,
 ) -> dict[str, Any]:
     for harvested in _spread(_harvest_chunk, [path for path, _ in files], job, deidentifier):
         if isinstance(harvested, Harvest):
             deidentifier.adopt(harvested)
     events({"event": "start", "total": len(files)})
+    if not job.dry_run:
+        _write(job.dest / AUDIT_NAME, audit_text(unfinished_record(deidentifier, earlier)), 0o644)
     audit = Audit()
     work = [(path, relative, job.written_to, job.overwrite) for path, relative in files]
     for outcomes in _spread(_clean_chunk, work, job, deidentifier):
@@ -119,7 +133,7 @@ def _work_through(
             if outcome.written is None:
                 told = {"event": "skip", "source": outcome.source, "reason": outcome.reason, "problem": outcome.problem}
                 events(told)
-    record = audit.record(deidentifier.profile, dry_run=job.dry_run)
+    record = audit.record(deidentifier, earlier, dry_run=job.dry_run)
     if not job.dry_run:
         _write(job.dest / AUDIT_NAME, audit_text(record), 0o644)
         if job.mapping_csv is not None:
@@ -131,15 +145,28 @@ _CRASH: Final = "is malformed (it broke the program that reads it)"
 
 
 def _files(source: pathlib.Path) -> Iterator[tuple[pathlib.Path, str]]:
-    """Files below `source` in order, never through a link: a link could lead anywhere."""
+    """Files below `source` in order, never through a link: a link could lead anywhere.
+
+    Links to folders and folders that cannot be listed are given like files, so that they are held back by name.
+
+    Raises:
+        UsageError: if `source` itself cannot be listed.
+    """
     if not source.is_dir():
         yield source, source.name
         return
-    for folder, folders, names in os.walk(source, followlinks=False):
+    closed: list[OSError] = []
+    for folder, folders, names in os.walk(source, onerror=closed.append, followlinks=False):
         folders.sort()
-        for name in sorted(names):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for name in sorted([*names, *links]):
             path = pathlib.Path(folder, name)
             yield path, str(path.relative_to(source))
+    for error in closed:
+        path = pathlib.Path(error.filename)
+        if path == source:
+            raise UsageError(str(source), f"cannot be listed ({error.strerror})", "check the permissions")
+        yield path, str(path.relative_to(source))
 
 
 def _relative(path: pathlib.Path, source: pathlib.Path) -> str:
@@ -242,10 +269,19 @@ def _clean_chunk(work: Sequence[tuple[pathlib.Path, str, pathlib.Path | None, bo
 
 
 def _write(path: pathlib.Path, text: str, mode: int) -> None:
-    """Write a text file whole, with its permissions from the first byte on."""
+    """Write a text file whole, with its permissions from the first byte on.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
     partial = path.parent / f"{PARTIAL}{os.getpid()}-{path.name}"
-    partial.unlink(missing_ok=True)
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(partial, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(partial, path)
+    except OSError as error:
+        why = f"cannot be written ({error.strerror or error})"
+        raise InputError(str(path), why, "make room or check the permissions, then run again") from error

@@ -123,6 +123,25 @@ def test_a_key_or_mapping_in_the_output_is_refused(tmp_path: pathlib.Path) -> No
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("place", ["DEST", "--mapping-csv"])
+def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_read(
+    place: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from med_stylesr.errors import UsageError
+
+    def unread(*arguments: object) -> None:
+        raise AssertionError("the run began")
+
+    monkeypatch.setattr("med_stylesr.service.deidentify.run_deidentify", unread)
+    closed, access = tmp_path / "closed", os.access
+    closed.mkdir()
+    # Permissions stop nobody who runs the tests as root.
+    monkeypatch.setattr(os, "access", lambda path, mode: pathlib.Path(path) != closed and access(path, mode))
+    more = () if place == "DEST" else ("--mapping-csv", closed / "mapping.csv")
+    with pytest.raises(UsageError, match=f"cannot be written to; check the permissions .* another {place}"):
+        run(tmp_path, closed / "out" if place == "DEST" else tmp_path / "out", *more)
+
+
 def test_a_dicomdir_is_left_out_and_told(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
