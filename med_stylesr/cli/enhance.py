@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from med_stylesr.cli.choices import Format, Precision, RuntimeName, TransferSyntax
-from med_stylesr.errors import UsageError
+from med_stylesr.cli.enhance_request import refuse_beside_stream, strength_request
+from med_stylesr.cli.stopping import stop_in_order
 
 
 def enhance(
@@ -193,16 +191,14 @@ def enhance(
 
     Exit status: 0 all done, 1 something failed and the rest was done, 2 wrong usage or nothing usable in SOURCE.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
-    if stop_with_stdin:
-        threading.Thread(target=_stop_when_stdin_closes, daemon=True).start()
-    request = _strength(strength, dose, target_noise)
+    stop_in_order(stop_with_stdin)
+    request = strength_request(strength, dose, target_noise)
 
     from med_stylesr.inference.request import REFERENCE_STYLE, EnhanceOptions, StrengthRequest, check_scale
     from med_stylesr.service.preflight import check_bundle, check_multiframe, check_places, style_named, style_reference
 
     if stream:
-        _refuse_beside_stream(dry_run=dry_run, watch=watch, jobs=jobs > 1, cluster=cluster, dicomdir=dicomdir)
+        refuse_beside_stream(dry_run=dry_run, watch=watch, jobs=jobs > 1, cluster=cluster, dicomdir=dicomdir)
     # Before torch is imported: a slip of the keyboard should not wait for it.
     check_scale(scale, spacing)
     asked = StrengthRequest(*request)
@@ -285,39 +281,3 @@ def enhance(
     status = exit_status(manifest)
     if status:
         sys.exit(status)
-
-
-def _refuse_beside_stream(**given: object) -> None:
-    for name, value in given.items():
-        if value:
-            option = "--" + name.replace("_", "-")
-            raise UsageError(f"--stream and {option}", "do not go together", "leave one of them out")
-
-
-def _strength(
-    strength: str, dose: float | None, target_noise: float | None
-) -> tuple[float | None, float | None, float | None]:
-    if strength == "auto":
-        if dose is not None and target_noise is not None:
-            raise UsageError("--dose and --target-noise", "both say what auto is to aim at", "give one of them")
-        return None, dose, target_noise
-    try:
-        fixed = float(strength)
-    except ValueError:
-        raise UsageError(f"--strength {strength}", "is neither auto nor a number", "use auto or 0 … 1") from None
-    if target_noise is not None or dose is not None:
-        raise UsageError("--dose or --target-noise", "only steer automatic strength", "leave --strength out")
-    return fixed, None, None
-
-
-def _interrupt(signum: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _stop_when_stdin_closes() -> None:
-    # Not through sys.stdin: Python aborts at its end if a thread still waits inside that object.
-    with suppress(OSError):
-        while os.read(0, 4096):
-            pass
-    # Not SIGINT: a program started in the background may have been told to ignore that one.
-    signal.raise_signal(signal.SIGTERM)
