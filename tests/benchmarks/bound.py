@@ -12,11 +12,11 @@ import math
 from collections.abc import Mapping
 
 from benchmarks import pooling
-from benchmarks.markdown import number
 from benchmarks.methods import enhanced
 from benchmarks.pooling import Records
 from benchmarks.scans import BenchmarkScan
 from benchmarks.store import Store
+from benchmarks.tables import number
 from benchmarks.targets import CONVENTION
 
 from med_stylesr.inference.enhancer import EnhanceOptions, Enhancer

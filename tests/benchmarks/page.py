@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks import bound, pooling
-from benchmarks.markdown import number, table
 from benchmarks.methods import DOSE, Method
 from benchmarks.pooling import Records
 from benchmarks.recipes import RECIPES
+from benchmarks.tables import number, table
 from benchmarks.targets import CONVENTION, Check
 
 from med_stylesr.metrics.fidelity import CONVENTIONS

@@ -13,11 +13,11 @@ from typing import Final
 import numpy as np
 import torch
 from benchmarks import pooling
-from benchmarks.markdown import number, table
 from benchmarks.measure import measure
 from benchmarks.methods import DOSE, Method, classical, ours
 from benchmarks.peers.classical import FILTERS
 from benchmarks.scans import BenchmarkScan, centre
+from benchmarks.tables import number, table
 from benchmarks.tuning import score
 
 from med_stylesr.errors import MedStyleError, UsageError

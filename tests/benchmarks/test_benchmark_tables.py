@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmarks import hu_bias, pooling, targets, tuning
-from benchmarks.markdown import table
 from benchmarks.measure import measure
 from benchmarks.methods import Method, partly
 from benchmarks.page import Numbers, page
@@ -19,6 +18,7 @@ from benchmarks.peers.classical import Filter
 from benchmarks.recipes import BUDGET_MINUTES, RECIPES
 from benchmarks.scans import BenchmarkScan, cut, middle
 from benchmarks.store import Store
+from benchmarks.tables import table
 from benchmarks.training import learning_rate
 
 from med_stylesr.engines.pair_cache import STORED_PER_HU, CachedScan
