@@ -117,6 +117,8 @@ def edge_width_through_plane(
     Returns:
         Width in mm; NaN when fewer than 50 such edges exist.
     """
+    if len(hu) < 2:
+        return float("nan")
     volume = ndimage.gaussian_filter(hu.astype(np.float32), (0, *(1.5 / mm for mm in spacing_mm[1:])))
     gradient = np.gradient(volume, *spacing_mm)
     facing = np.abs(gradient[0]) > 3 * np.hypot(gradient[1], gradient[2])

@@ -23,7 +23,7 @@ from med_stylesr.metrics.resolution import TransferFunction, edge_width_through_
 from med_stylesr.metrics.statistics import bootstrap_mean, concordance
 from med_stylesr.metrics.texture import RadialProfile, band_power_ratio, noise_power_spectrum, radial_profile
 from med_stylesr.report import ct_features
-from med_stylesr.report.aligned import AlignedPair
+from med_stylesr.report.aligned import AlignedPair, common_window
 from med_stylesr.report.measures import ROI_COUNT, ROI_MM, noise_or_none
 from med_stylesr.volume import CTVolume
 
@@ -76,21 +76,23 @@ def measure_case(
         rois: regions of the reference, all of one size, for noise spectra and radiomics; found in flat tissue if None.
 
     Raises:
-        InputError: if a region lies outside the reference.
+        InputError: if a region lies outside the reference, or both share too little of a place.
     """
     pair = AlignedPair(reference, image)
     total = reference.hu.shape[0]
     chosen = spread_indices(total, max_slices or total)
-    x, y = _stack(pair, chosen)
-    body = body_mask(y)
+    x, y, covered = _stack(pair, chosen)
+    window = common_window(covered)
+    masks = {name: mask[window] for name, mask in tissue_masks(y, reference.spacing_mm).items()}
+    x, y, body = x[window], y[window], body_mask(y)[window]
     per_slice = _fidelity(x, y, body)
     cuts = _cuts(pair, rois)
     spectra, texture = _texture(pair, cuts)
     transfers, sharpness = _sharpness(pair)
     width = reference.hu.shape[2] * reference.spacing_mm[2]
-    masks = tissue_masks(y, reference.spacing_mm)
     figures: dict[str, Any] = {
-        "slices": len(chosen),
+        "slices": len(x),
+        "coverage": round(float(covered.mean()), 4),
         "fidelity": {
             key: bootstrap_mean(values, block=BLOCK)._asdict() | {"per_slice": values.tolist()}
             for key, values in per_slice.items()
@@ -115,14 +117,15 @@ def measure_case(
     return Case(figures, per_slice, spectra, transfers)
 
 
-def _stack(pair: AlignedPair, chosen: list[int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Image and reference on the reference's pixels; what the image does not cover is taken from neither (equal)."""
+def _stack(pair: AlignedPair, chosen: list[int]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Image and reference on the reference's pixels, equal where the image covers nothing; and where it does."""
     y = np.stack([pair.first.hu[k] for k in chosen]).astype(np.float32)
     x = np.stack([pair.common(k) for k in chosen])
     # Padding marks are no HU: both sides get the same air. Noise below -1024 stays, clipping it would be a bias.
     padded = (y < PADDING_BELOW_HU) | (x < PADDING_BELOW_HU)
     y[padded] = x[padded] = HU_MIN
-    return np.where(np.isfinite(x), x, y), y
+    covered = np.isfinite(x)
+    return np.where(covered, x, y), y, covered
 
 
 def _fidelity(

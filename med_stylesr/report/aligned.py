@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from med_stylesr.errors import InputError
 from med_stylesr.volume import CTVolume
 
 GRID_TOLERANCE = 1e-3
 """Voxels by which two grids may differ and still count as one."""
+LEAST_SHARED = 11
+"""Rows and columns that SSIM needs: its window (Wang et al. 2004, doi:10.1109/TIP.2003.819861)."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,26 @@ class AlignedPair:
         """Unevenly spaced series lie on no grid; equal origins then mean equal slices."""
         a, b = self.first.slice_origins_mm, self.second.slice_origins_mm
         return a is not None and b is not None and a.shape == b.shape and bool(np.allclose(a, b, atol=1e-3))
+
+
+def common_window(covered: NDArray[np.bool_]) -> tuple[NDArray[np.intp], slice, slice]:
+    """Slices, rows and columns that hold all that two scans share: what one of them lacks must not count as equal.
+
+    Args:
+        covered: (slices, rows, columns) of the first, true where the second has values.
+
+    Returns:
+        An index for arrays of that shape.
+
+    Raises:
+        InputError: if they share fewer than `LEAST_SHARED` rows or columns.
+    """
+    slices, rows, columns = (np.flatnonzero(covered.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
+    spans = [int(used[-1] - used[0]) + 1 if used.size else 0 for used in (rows, columns)]
+    if min(spans) < LEAST_SHARED:
+        why = f"share {spans[0]} x {spans[1]} pixels of a slice, too little to compare"
+        raise InputError("result and reference", why, "check that both show the same place of one patient")
+    return slices, slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _sample(hu: NDArray[Any], step: NDArray[np.float64], k: int, shape: tuple[int, int]) -> NDArray[np.float32]:

@@ -112,6 +112,9 @@ def evaluate_all(plan: Evaluation, out: Path, *, page: bool, overwrite: bool, ev
                         rois = plan.rois.get(key, plan.rois.get(EVERY_SCAN))
                         case = measure_case(image, reference, source, max_slices=plan.max_slices, rois=rois)
                         cases[name][key] = case
+                        if case.figures["coverage"] < LEAST_COVERED:
+                            share = f"covers {case.figures['coverage']:.0%} of the reference; measured there only"
+                            events({"event": "problem", "what": f"{key}, {name}", "why": share})
                     except MedStyleError as error:
                         problems.append((error.what, error.why))
                         continue
@@ -145,6 +148,8 @@ def evaluate_all(plan: Evaluation, out: Path, *, page: bool, overwrite: bool, ev
     return Outcome(document, problems)
 
 
+LEAST_COVERED: Final = 0.99
+"""Share of the reference from which on nobody is told that it is not the whole."""
 _HOW_PAIRED: Final = "give files of equal names, series of equal SeriesDescription, or one scan on each side"
 
 

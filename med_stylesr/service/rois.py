@@ -43,7 +43,7 @@ def read_rois(given: Sequence[str], file: Path | None) -> dict[str, list[Roi]]:
 def _read(file: Path) -> Mapping[str, Sequence[Any]]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(str(file), f"is no readable JSON file: {error}", "see docs/how-to/evaluate.md") from error
     by_scan = content if isinstance(content, dict) else {EVERY_SCAN: content}
     if not all(isinstance(entries, list) for entries in by_scan.values()):
@@ -51,11 +51,18 @@ def _read(file: Path) -> Mapping[str, Sequence[Any]]:
     return by_scan
 
 
+def _whole(value: Any) -> int:
+    number = int(value)
+    if isinstance(value, float) and number != value:
+        raise ValueError(f"{value} is not whole")
+    return number
+
+
 def _roi(entry: Any, what: str) -> Roi:
     values: Any = [entry.get(key) for key in ("slice", "row", "column", "size")] if isinstance(entry, dict) else entry
     try:
-        number, row, column, size = (int(value) for value in values)
-    except (TypeError, ValueError) as error:
+        number, row, column, size = (_whole(value) for value in values)
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(what, "is no region", f"write {_FORM}") from error
     if number < 1 or row < 0 or column < 0 or size < SMALLEST:
         raise UsageError(what, f"lies outside every scan or is smaller than {SMALLEST} pixels", f"write {_FORM}")

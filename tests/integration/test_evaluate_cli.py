@@ -169,3 +169,49 @@ def test_distances_on_ct_features_favour_the_right_texture(document):
     assert "not Inception" in good["features"]
     assert good["kernel"] < blur["kernel"]
     assert good["gram"] < blur["gram"]
+
+
+def evaluated(out, image, reference, root):
+    for name, volume in (("image", image), ("reference", reference)):
+        write_volume_file(volume, root / f"{name}.nii.gz")
+    arguments = [root / "image.nii.gz", root / "reference.nii.gz", "--out", out, "--no-report", "--overwrite"]
+    result = CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+    told = json.loads((out / "metrics.json").read_text())["methods"] if (out / "metrics.json").exists() else {}
+    return result, next(iter(next(iter(told.values())).values())) if told else None
+
+
+def moved(column, row, k):
+    affine = AFFINE.copy()
+    affine[:3, 3] = AFFINE[:3, :3] @ (column, row, k)
+    return affine
+
+
+def test_what_a_result_does_not_cover_does_not_count_as_equal(tmp_path):
+    """A piece of a scan must look as good as the scan is there, not as if the rest were perfect."""
+    clean, (own, added) = torso(3)
+    normal = CTVolume((clean + 10 * own).astype(np.float32), AFFINE)
+    noisy = normal.hu + 20 * added.astype(np.float32)
+    piece = CTVolume(noisy[1:, 40:140, 60:120], moved(60, 40, 1))
+    result, figures = evaluated(tmp_path / "out", piece, normal, tmp_path)
+    assert result.exit_code == 0, result.output
+    inside = np.sqrt(np.mean((noisy - normal.hu)[1:, 40:140, 60:120] ** 2))
+    assert figures["fidelity"]["full.rmse_hu"]["mean"] == pytest.approx(inside, rel=0.02)
+    assert figures["coverage"] == pytest.approx(100 * 60 * 5 / (180 * 180 * 6), abs=1e-3)
+    assert figures["slices"] == 5
+
+
+def test_scans_of_different_places_are_refused(tmp_path):
+    clean, _ = torso(4)
+    far = CTVolume(clean.astype(np.float32), moved(1000, 0, 0))
+    result, _ = evaluated(tmp_path / "out", far, CTVolume(clean.astype(np.float32), AFFINE), tmp_path)
+    assert result.exit_code != 0
+    assert "too little to compare" in result.output + str(result.exception)
+
+
+@pytest.mark.parametrize("shape", [(1, 60, 60), (6, 8, 8)])
+def test_a_scan_too_small_for_a_figure_does_not_end_the_run(tmp_path, shape):
+    hu = np.random.default_rng(0).normal(40, 20, shape).astype(np.float32)
+    result, figures = evaluated(tmp_path / "out", CTVolume(hu + 5, AFFINE), CTVolume(hu, AFFINE), tmp_path)
+    assert "internal error" not in result.output
+    assert not isinstance(result.exception, ValueError)
+    assert (figures is not None) == (shape[1] > 11)
