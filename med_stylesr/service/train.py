@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -258,13 +258,21 @@ def _watch(workflow: Any, tell: Callable[[str], None]) -> None:
     EpochProgress(tell).attach(workflow.parser.get_parsed_content("train#trainer"))
 
 
+_NOT_MADE: Final = re.compile(r"Failed to instantiate component '([^']+)'")
+"""What MONAI says of a part of the config that cannot be made; the reason is its cause."""
+
+
 def _told(error: BaseException) -> MedStyleError | None:
     """The error meant for the user inside the ones that MONAI's parser wraps around it."""
     current: BaseException | None = error
     while current is not None:
         if isinstance(current, MedStyleError):
             return current
-        current = current.__cause__ or current.__context__
+        part = _NOT_MADE.match(str(current))
+        cause = current.__cause__
+        if part and isinstance(cause, (TypeError, ValueError)):
+            return UsageError(f"values of {part[1].rsplit('.')[-1]}", str(cause), "correct the config or the override")
+        current = cause or current.__context__
     return None
 
 

@@ -80,6 +80,11 @@ def test_an_earlier_run_is_not_overwritten(tmp_path: pathlib.Path) -> None:
         train(TrainingRun("ldct_stylesr_2d", [], {}, tmp_path), print)
 
 
+def test_a_value_that_a_part_cannot_take_is_told_with_the_part(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(UsageError, match=r"DataLoader: batch_size should be a positive integer"):
+        train(TrainingRun("ldct_stylesr_2d", ["smoke"], {"batch_size": -1}, tmp_path / "run"), print)
+
+
 def test_the_run_folder_says_what_was_run(tmp_path: pathlib.Path) -> None:
     record({"a": 1, "_meta_": {}}, tmp_path)
     assert json.loads((tmp_path / "config.json").read_text()) == {"a": 1}
