@@ -78,7 +78,8 @@ class NiftiFrames:
             if self._packed is not None and t == self.count - 1:
                 drain(self._packed)
         except Exception as error:
-            raise InputError(self._name, f"frame {t} cannot be read ({error})", "copy or export it again") from error
+            why = f"frame {t + 1} of {self.count} cannot be read ({error})"
+            raise InputError(self._name, why, "copy or export it again") from error
         hu = rescaled(stored, 1.0, 0.0).transpose(2, 1, 0)
         provenance = {"format": "nifti", "frame": t, "nifti": self.forms, "warnings": self.warnings}
         return volume_of(self._name, hu, self.affine, provenance)

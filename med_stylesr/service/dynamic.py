@@ -40,6 +40,29 @@ def dynamic_scans(series: Sequence[DicomSeries]) -> list[list[DicomSeries]]:
     return [phases for phases in ordered if phases]
 
 
+def left_out(series: Sequence[DicomSeries], scans: Sequence[Sequence[DicomSeries]]) -> list[tuple[DicomSeries, str]]:
+    """Phases of dynamic series that could not join the others, and why: slices are missing or lie elsewhere.
+
+    Other kernels and other series are no phases.
+
+    Args:
+        series: as grouped.
+        scans: what `dynamic_scans` made of them.
+    """
+    joined = {id(phase) for phases in scans for phase in phases}
+    found = []
+    for one in series:
+        others = [phases[0] for phases in scans if (phases[0].uid, phases[0].kernel) == (one.uid, one.kernel)]
+        if others and id(one) not in joined:
+            how = (
+                f"{len(one)}, not {len(others[0])}"
+                if len(one) != len(others[0])
+                else "at other places, or of another size"
+            )
+            found.append((one, f"has other slices than the other phases ({how})"))
+    return found
+
+
 def in_order_of_time(phases: Sequence[DicomSeries]) -> list[DicomSeries]:
     """Phases in order of the first attribute whose values say which of any two was earlier; empty without one.
 

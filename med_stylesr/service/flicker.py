@@ -27,10 +27,12 @@ class Flicker:
     before: list[float] = field(default_factory=list)
     after: list[float] = field(default_factory=list)
     brightness: list[float] = field(default_factory=list)
+    _frames: int = 0
     _last: tuple[Hu, Hu] | None = None
 
     def add(self, before: Hu, after: Hu) -> None:
         """One more frame: HU on one grid."""
+        self._frames += 1
         body = (before > BODY_HU[0]) & (before < BODY_HU[1])
         if self._last is not None:
             old_before, old_after = self._last
@@ -42,6 +44,10 @@ class Flicker:
             self.brightness.append(float((after[body] - before[body]).mean(dtype=np.float64)))
         self._last = before, after
 
+    def gap(self) -> None:
+        """The frame that comes here is missing: the next one is not compared with the one before it."""
+        self._last = None
+
     def facts(self) -> dict[str, float | None]:
         """JSON-able record: HU of noise from frame to frame, and spread of the frames' mean change."""
         return {
@@ -52,7 +58,11 @@ class Flicker:
 
     def told(self) -> str:
         """The same for the screen."""
+        if self._frames < 2:
+            return f"from frame to frame: {'one frame' if self._frames else 'no frame'} only, so no flicker to tell"
         facts = self.facts()
+        if not self.before:
+            return "from frame to frame: no soft tissue in two frames that follow each other, so no flicker to tell"
         before, after = facts["frame_to_frame_before_hu"], facts["frame_to_frame_after_hu"]
         return f"from frame to frame: {before} HU before, {after} HU after"
 

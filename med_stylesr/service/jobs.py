@@ -142,7 +142,7 @@ def enhance_series(
         require_even_slices(series.slice_origins_mm is None, series.name)
     grid, origins = output_places(series, options.scale)
     source = DecodedSlices(series.grid.shape, lambda start, stop: read_slices(series, start, stop), _CONTEXT)
-    enhancement = bench.enhancer.open(source, series.grid.spacing_mm, options, acquisition=acquisition_of(series))
+    enhancement = bench.enhancer.open(source, series.grid.spacing_mm, options, plan, acquisition_of(series))
     created = datetime.now().astimezone() if journal is None else journal.created
     derivation = derivation_of(enhancement, options, bench.enhancer, created)
     sample = ReportSample(series.grid, options.scale)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from med_stylesr.errors import UsageError
+from med_stylesr.errors import InputError, MedStyleError, UsageError
 from med_stylesr.inference.enhancer import Enhancer
 from med_stylesr.inference.request import EnhanceOptions
 from med_stylesr.inference.slices import ArraySlices
@@ -22,7 +23,7 @@ from med_stylesr.io.source import VolumeFile
 from med_stylesr.io.volume_file import volume_ending
 from med_stylesr.service.batch import refuse_mixture
 from med_stylesr.service.flicker import Flicker, averaged
-from med_stylesr.service.manifest import DONE, Entry
+from med_stylesr.service.manifest import DONE, FAILED, Entry
 from med_stylesr.service.plan import identity_of
 from med_stylesr.service.settings import EnhanceSettings
 from med_stylesr.service.stream_dicom import stream_series
@@ -45,7 +46,7 @@ def stream(
         resume: skip what an earlier run with the same settings has done.
 
     Returns:
-        Exit status: 1 if a series failed.
+        Exit status: 1 if something failed that the rest could do without.
 
     Raises:
         UsageError: if nothing in SOURCE has a time axis, or a setting does not fit.
@@ -82,11 +83,12 @@ def stream_file(
         The facts of the manifest's entry.
 
     Raises:
-        UsageError: if the output exists.
+        UsageError: if the output exists, or an option does not fit.
         InputError: if a frame cannot be read or the result not be written.
     """
     frames = NiftiFrames(source)
     enhancer = load_enhancer(settings)
+    enhancer.check(settings.options)
     item = VolumeFile(source, Path(source.name))
     with record_of(dest, source, settings) as record:
         entry = record.entry(
@@ -96,7 +98,14 @@ def stream_file(
         if done is not None:
             tell(f"{source.name}: done by an earlier run")
             return done.facts
-        entry = _streamed(source, dest / source.name, frames, enhancer, settings, tell, entry)
+        try:
+            entry = _streamed(source, dest / source.name, frames, enhancer, settings, tell, entry)
+        except MedStyleError as error:
+            # On a full disk the record fails too; the reason is what matters.
+            with suppress(InputError):
+                record.manifest.put(replace(entry, status=FAILED, reason=str(error)))
+                record.manifest.save()
+            raise
         record.manifest.set(entry)
         record.manifest.save()
     return entry.facts
