@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -97,9 +98,12 @@ def _numbers(option: str, text: str) -> list[float]:
     from med_stylesr.errors import UsageError
 
     try:
-        return [float(word) for word in text.split(",") if word.strip()]
+        numbers = [float(word) for word in text.split(",") if word.strip()]
     except ValueError:
-        raise UsageError(f"{option} {text}", "is no list of numbers", "separate numbers by commas") from None
+        numbers = [math.nan]
+    if not all(map(math.isfinite, numbers)):
+        raise UsageError(f"{option} {text}", "is no list of numbers", "separate numbers by commas")
+    return numbers
 
 
 def _table(document: dict[str, Any]) -> None:
