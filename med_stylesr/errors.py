@@ -36,12 +36,19 @@ class InputError(MedStyleError):
     """One input (file, series, volume) cannot be used; others may be (exit status 1)."""
 
 
-def one_line(text: str, limit: int = 400) -> str:
+def one_line(text: str, limit: int = 400, *, plain: bool = False) -> str:
     """The text with line breaks and control characters, and the ASCII spaces around them, made one space each.
 
     So a hostile header cannot forge lines of a log. Every other character stays, also spaces of other kinds: they may
     be part of a file's name, which is there to be copied.
+
+    Args:
+        text: what is to be told.
+        limit: characters; the rest is cut.
+        plain: make whatever does not print a space as well, in what quotes headers.
     """
+    if plain:
+        text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     marked = "".join("\0" if _breaks(c) else c for c in text)
     line = re.sub(" *\0[ \0]*", " ", marked).strip(" ")
     return line if len(line) <= limit else line[: limit - 1] + "…"

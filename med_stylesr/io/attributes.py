@@ -50,7 +50,7 @@ def words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
 
 def shown(dataset: Dataset, keyword: str) -> str:
     """Values of a string attribute for a message: joined as in the file, cut where they are long, or "missing"."""
-    return one_line("\\".join(words(dataset, keyword)), _SHOWN) or "missing"
+    return one_line("\\".join(words(dataset, keyword)), _SHOWN, plain=True) or "missing"
 
 
 def word(dataset: Dataset, keyword: str) -> str:

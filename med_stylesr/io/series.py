@@ -144,4 +144,4 @@ class Skipped:
 
     def __post_init__(self) -> None:
         """Keep the reason one line, whatever header it quotes."""
-        object.__setattr__(self, "reason", one_line(self.reason, _LONGEST_REASON))
+        object.__setattr__(self, "reason", one_line(self.reason, _LONGEST_REASON, plain=True))

@@ -167,3 +167,7 @@ class _With:
 
     def __call__(self, **options: object) -> None:
         self._does(**options)  # type: ignore[operator]
+
+
+def test_what_quotes_a_header_holds_nothing_that_does_not_print() -> None:
+    assert one_line("PixelSpacing is \u00a0\u3000;\u200b x", plain=True) == "PixelSpacing is ; x"
