@@ -97,8 +97,8 @@ def page(n: Numbers, images: str) -> str:
                 *bound.row(n.possible, n.records["input"]),
             ],
         ),
-        "The last row estimates what nobody can exceed, since the normal-dose scan holds noise of its own: anatomy known "
-        "exactly, and the best share of the noise kept, by the noise measured in flat soft tissue."
+        "The last row estimates what nobody can exceed, since the normal-dose scan holds noise of its own: anatomy "
+        "known exactly, and the best share of the noise kept, by the noise measured in flat soft tissue."
         if n.possible
         else "",
         f"![Slices by all methods, abdominal window]({images}/benchmark-montage-soft.png)",
